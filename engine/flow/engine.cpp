@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/flow/engine.hpp"
+
+#include "engine/flow/hand_over.hpp"
+
+#include <penstock/usable_processors.hpp>
+
+#include <time.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <thread>
+
+namespace penstock::detail {
+namespace {
+
+constexpr auto tick_length = std::chrono::milliseconds{1};
+constexpr std::uint64_t late_after_ticks = 2;    // at least one whole tick
+constexpr std::uint64_t sleep_after_ticks = 50;  // without a wake-up to look after
+constexpr std::uint64_t arena_retry_ticks = 64;
+
+bool threads_only() {
+  char const* const chosen = std::getenv("PENSTOCK_RUNNERS");
+  if (chosen == nullptr || std::string_view{chosen}.empty() || std::string_view{chosen} == "arena") return false;
+  if (std::string_view{chosen} == "threads") return true;
+  throw std::invalid_argument{"environment variable PENSTOCK_RUNNERS is '" + std::string{chosen} +
+                              "'; 'arena' (the default) or 'threads' is allowed"};
+}
+
+std::int64_t now_ns(clockid_t clock) noexcept {
+  timespec now{};
+  ::clock_gettime(clock, &now);
+  return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
+}
+
+}  // namespace
+
+engine& engine::instance() {
+  static engine& forever = *new engine;  // its threads may outlive every static object
+  return forever;
+}
+
+engine::engine() : slots_{std::min(64, 4 * usable_processors())} {
+  if (!threads_only()) {
+    state_ = arena_state::closed;
+    // The smallest of all live controls counts, process-wide, so it is held for good.
+    allow_workers_.emplace(tbb::global_control::max_allowed_parallelism, static_cast<std::size_t>(slots_) + 1);
+    open_arena();
+  }
+  std::thread{[this] { watch(); }}.detach();
+}
+
+// Not while somebody else's control allows fewer workers than there are slots: TBB would complain on stderr.
+void engine::open_arena() {
+  auto const allowed = tbb::global_control::active_value(tbb::global_control::max_allowed_parallelism);
+  if (allowed < static_cast<std::size_t>(slots_) + 1) return;
+  arena_.emplace(slots_, 0U);  // no slot is kept for callers: bodies never run on a thread that scatters
+  // A graph belongs to the arena in which it is constructed.
+  release_to_tbb(this);
+  arena_->execute([this] {
+    acquire_from_tbb(this);
+    graph_.emplace();
+    release_to_tbb(this);
+  });
+  acquire_from_tbb(this);
+  std::lock_guard const lock{nodes_mutex_};
+  for (auto const& node : nodes_) make_flow_node(*node);
+  state_ = arena_state::open;
+}
+
+void engine::make_flow_node(runner_node& node) {
+  node.node = std::make_unique<tbb::flow::function_node<int>>(*graph_, tbb::flow::unlimited, start_runner{*this, node});
+}
+
+// The node's body. ThreadSanitizer must not look at how it reads its own two references: they are handed over by libtbb.
+#if defined(__SANITIZE_THREAD__)
+[[gnu::no_sanitize("thread")]]
+#endif
+tbb::flow::continue_msg engine::start_runner::operator()(int) const noexcept {
+  scheduler.run_from_arena(node);
+  return {};
+}
+
+runner_node& engine::make_node(stage_core& stage) {
+  std::lock_guard const lock{nodes_mutex_};
+  auto made = std::make_unique<runner_node>(stage);
+  if (state_ == arena_state::open) make_flow_node(*made);
+  nodes_.push_back(std::move(made));
+  return *nodes_.back();
+}
+
+void engine::post(runner_node& node) noexcept {
+  node.post(tick_.load(std::memory_order_relaxed));
+  if (state_.load(std::memory_order_acquire) != arena_state::open || starved_.load(std::memory_order_relaxed)) {
+    threads_.announce(node);
+  } else {
+    release_to_tbb(&node);
+    try {
+      node.node->try_put(0);
+    } catch (...) {  // no memory for a task
+      threads_.announce(node);
+    }
+  }
+  if (watch_sleeps_.load(std::memory_order_seq_cst)) {
+    {
+      std::lock_guard const lock{watch_mutex_};
+      watch_sleeps_ = false;
+    }
+    watch_wanted_.notify_one();
+  }
+}
+
+// Nothing may be thrown from here: one exception cancels the graph and loses every message.
+void engine::run_from_arena(runner_node& node) noexcept {
+  acquire_from_tbb(&node);
+  if (starved_.load(std::memory_order_relaxed)) starved_.store(false, std::memory_order_relaxed);
+  if (stage_core::inside_body()) {
+    // A body waits in TBB on this thread. A second body on top of it could wait for a lock that the first one holds.
+    if (node.posted() > 0) threads_.announce(node);
+    return;
+  }
+  if (!node.claim()) return;
+  // Isolated, so that a body's own parallel loops do not take in our messages while they wait.
+  tbb::this_task_arena::isolate([&node] { node.stage().run(); });
+  release_to_tbb(&node);
+}
+
+void engine::watch() noexcept {
+  std::uint64_t quiet_ticks = 0;
+  for (;;) {
+    std::this_thread::sleep_for(tick_length);
+    quiet_ticks = look_after_nodes() ? 0 : quiet_ticks + 1;
+    if (quiet_ticks < sleep_after_ticks) continue;
+    watch_sleeps_.store(true, std::memory_order_seq_cst);
+    if (!look_after_nodes()) {  // a post that came before it could see us sleep
+      std::unique_lock lock{watch_mutex_};
+      watch_wanted_.wait(lock, [this] { return !watch_sleeps_.load(); });
+    }
+    watch_sleeps_ = false;
+    quiet_ticks = 0;
+  }
+}
+
+// Gives late wake-ups to engine-owned threads; true when any wake-up is outstanding.
+bool engine::look_after_nodes() noexcept {
+  std::uint64_t const tick = tick_.fetch_add(1, std::memory_order_relaxed) + 1;
+  bool const saturated = processor_saturated();
+  if (state_ == arena_state::closed && tick % arena_retry_ticks == 0) {
+    try {
+      open_arena();
+    } catch (...) {  // no memory; the threads go on serving
+    }
+  }
+  bool outstanding = false;
+  std::lock_guard const lock{nodes_mutex_};
+  for (auto const& node : nodes_) {
+    std::uint64_t const finished = node->stage().finished();
+    bool const progressing = std::exchange(node->finished_at_last_tick, finished) != finished;
+    if (node->posted() == 0) continue;
+    outstanding = true;
+    if (tick - node->posted_at() < late_after_ticks || !node->stage().has_ready()) continue;
+    // Where bodies end all the time and keep every processor busy, one more thread would only be in the way.
+    if (progressing && saturated) continue;
+    if (state_ == arena_state::open) starved_.store(true, std::memory_order_relaxed);
+    node->postpone(tick);
+    threads_.announce(*node);
+  }
+  return outstanding;
+}
+
+bool engine::processor_saturated() noexcept {
+  std::int64_t const processor_time = now_ns(CLOCK_PROCESS_CPUTIME_ID);
+  std::int64_t const wall_time = now_ns(CLOCK_MONOTONIC);
+  auto const used = static_cast<double>(processor_time - std::exchange(processor_time_ns_, processor_time));
+  auto const passed = static_cast<double>(wall_time - std::exchange(wall_time_ns_, wall_time));
+  return used > 0.9 * passed * (static_cast<double>(slots_) / 4);
+}
+
+}  // namespace penstock::detail

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "engine/flow/runner_node.hpp"
+#include "engine/flow/runner_threads.hpp"
+
+#include <tbb/flow_graph.h>
+#include <tbb/global_control.h>
+#include <tbb/task_arena.h>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+namespace penstock::detail {
+
+/// The process's scheduler of runners: one TBB arena of fixed size with a flow graph in it, engine-owned threads, and a
+/// watch that sees to it that a wake-up which the arena does not start within a millisecond or two (its slots are full
+/// of blocked bodies, or the host program holds a tbb::global_control) is taken by one of those threads.
+///
+/// Made at the first scatter; lives as long as the program. PENSTOCK_RUNNERS=threads does without the arena.
+/// Thread-safe; does not block.
+class engine {
+ public:
+  static engine& instance();
+
+  /// A new node for a core; never fails halfway.
+  [[nodiscard]] runner_node& make_node(stage_core& stage);
+  /// Lets one runner of the node's stage start.
+  void post(runner_node& node) noexcept;
+
+ private:
+  enum class arena_state : std::uint8_t {
+    none,    // threads only, by choice
+    closed,  // the host program allows TBB too few threads at present
+    open
+  };
+
+  struct start_runner {
+    engine& scheduler;
+    runner_node& node;
+    tbb::flow::continue_msg operator()(int message) const noexcept;
+  };
+
+  engine();
+  void open_arena();
+  void make_flow_node(runner_node& node);
+  void run_from_arena(runner_node& node) noexcept;
+
+  void watch() noexcept;
+  bool look_after_nodes() noexcept;
+  [[nodiscard]] bool processor_saturated() noexcept;
+
+  int const slots_;
+  runner_threads threads_;
+
+  std::optional<tbb::global_control> allow_workers_;
+  std::optional<tbb::task_arena> arena_;
+  std::optional<tbb::flow::graph> graph_;
+  std::atomic<arena_state> state_{arena_state::none};
+  // The arena has let a wake-up wait. Until it starts a message again, wake-ups go to the engine's threads at once.
+  std::atomic<bool> starved_{false};
+
+  std::mutex nodes_mutex_;
+  std::vector<std::unique_ptr<runner_node>> nodes_;  // guarded by nodes_mutex_
+
+  std::atomic<std::uint64_t> tick_{0};
+  std::atomic<bool> watch_sleeps_{false};
+  std::mutex watch_mutex_;
+  std::condition_variable watch_wanted_;
+  std::int64_t processor_time_ns_ = 0;  // at the last tick; the watch's own
+  std::int64_t wall_time_ns_ = 0;
+};
+
+}  // namespace penstock::detail

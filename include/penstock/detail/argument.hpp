@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <penstock/detail/cell.hpp>
+#include <penstock/detail/copyable.hpp>
+#include <penstock/detail/stage_core.hpp>
+#include <penstock/future.hpp>
+
+#include <array>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <ranges>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+// How the arguments of scatter() wait in a cell and reach the body's parameters. An argument is a value, a future, or a
+// vector of futures; the future of a tuple may fill several parameters, the future of void fills none.
+namespace penstock::detail {
+
+template <class T>
+inline constexpr bool is_tuple = false;
+template <class... T>
+inline constexpr bool is_tuple<std::tuple<T...>> = true;
+
+/// What an argument holds: `future_of<future<T>>::type` is T, and so on.
+template <class Argument>
+struct future_of {
+  static constexpr bool is_future = false;
+  static constexpr bool is_vector = false;
+};
+template <class T>
+struct future_of<future<T>> {
+  static constexpr bool is_future = true;
+  static constexpr bool is_vector = false;
+  using type = T;
+};
+template <class T>
+struct future_of<std::vector<future<T>>> {
+  static constexpr bool is_future = false;
+  static constexpr bool is_vector = true;
+  using type = T;
+};
+
+/// Lends a waiting value to one parameter of type P for the time of the call. A reference to const binds to the value
+/// itself; any other parameter gets the value moved when `movable`, else a copy.
+template <class P, class Value>
+class lent {
+  using object = std::remove_cvref_t<P>;
+  static constexpr bool binds_to_value = std::is_lvalue_reference_v<P> && std::is_const_v<std::remove_reference_t<P>> &&
+                                         std::is_convertible_v<Value const*, object const*>;
+  static constexpr bool needs_object = std::is_reference_v<P> && !binds_to_value;
+
+ public:
+  lent(Value& value, bool movable) noexcept : value_{&value}, movable_{movable} {}
+
+  P get() {
+    if constexpr (binds_to_value) {
+      return *value_;
+    } else if constexpr (needs_object) {
+      if constexpr (std::is_same_v<object, Value>) {
+        if (movable_) return static_cast<P>(*value_);
+      }
+      return static_cast<P>(own_.emplace(convert()));
+    } else {
+      return convert();
+    }
+  }
+
+ private:
+  object convert() {
+    if constexpr (copyable<Value>::value && std::is_convertible_v<Value const&, object>) {
+      if (!movable_) return static_cast<object>(std::as_const(*value_));
+    }
+    return static_cast<object>(std::move(*value_));
+  }
+
+  Value* value_;
+  bool movable_;
+  std::conditional_t<needs_object, std::optional<object>, std::monostate> own_;
+};
+
+/// Takes an argument's item out of its stage's gather; true when it was to be gathered until now.
+inline bool claim_for_scatter(cell& input) {
+  claim_result const found = stage_core::claim(input);
+  if (found == claim_result::gathered) stage_core::throw_already_gathered(input);
+  return found == claim_result::was_listed;
+}
+
+/// A value, kept as the parameter's own type. Where the parameter is only a view (std::string_view, std::span) of an
+/// argument that owns its elements, the argument itself is kept, so that the view does not dangle.
+template <class P, class Argument>
+class value_argument {
+  using object = std::remove_cvref_t<P>;
+  static constexpr bool keeps_argument = std::ranges::view<object> && !std::ranges::view<std::decay_t<Argument>>;
+
+ public:
+  static constexpr std::size_t parameters = 1;
+  using value_type = std::conditional_t<keeps_argument, std::decay_t<Argument>, object>;
+
+  explicit value_argument(Argument&& argument) : value_(std::forward<Argument>(argument)) {}
+  void claim() noexcept {}
+  void unclaim() noexcept {}
+  void subscribe(cell&) noexcept {}
+  [[nodiscard]] cell const* failed() const noexcept { return nullptr; }
+  template <std::size_t, class Parameter>
+  [[nodiscard]] auto lend() noexcept {
+    return lent<Parameter, value_type>{*value_, true};
+  }
+  void release() noexcept { value_.reset(); }
+
+ private:
+  std::optional<value_type> value_;
+};
+
+/// The future of a T. With `Unpacked`, T is a tuple that fills one parameter an element.
+template <class T, bool Unpacked>
+class future_argument {
+ public:
+  static constexpr std::size_t parameters = [] {
+    if constexpr (Unpacked) return std::tuple_size_v<T>;
+    else return std::is_void_v<T> ? std::size_t{0} : std::size_t{1};
+  }();
+
+  template <class Future>
+  explicit future_argument(Future&& argument) : input_{cell_of(std::forward<Future>(argument))} {}
+  future_argument(future_argument const&) = delete;
+  future_argument& operator=(future_argument const&) = delete;
+
+  void claim() { claimed_ = claim_for_scatter(*input_); }
+  void unclaim() noexcept {
+    if (claimed_) stage_core::unclaim(*input_);
+  }
+  void subscribe(cell& self) noexcept { self.depend_on(*input_, link_); }
+  [[nodiscard]] cell const* failed() const noexcept { return input_->failed() ? &*input_ : nullptr; }
+  template <std::size_t Element, class Parameter>
+  [[nodiscard]] auto lend() noexcept {
+    bool const movable = input_->sole_handle();
+    if constexpr (Unpacked) {
+      auto& element = std::get<Element>(input_->value());
+      return lent<Parameter, std::remove_cvref_t<decltype(element)>>{element, movable};
+    } else {
+      return lent<Parameter, T>{input_->value(), movable};
+    }
+  }
+  void release() noexcept { input_.reset(); }
+
+ private:
+  cell_handle<result_cell<T>> input_;
+  link link_;
+  bool claimed_ = false;
+};
+
+/// Any number of futures, which arrive as a vector of their values.
+template <class T>
+class futures_argument {
+ public:
+  static constexpr std::size_t parameters = std::is_void_v<T> ? 0 : 1;
+
+  template <class Futures>
+  explicit futures_argument(Futures&& futures) : inputs_(futures.size()) {
+    for (std::size_t i = 0; i < futures.size(); ++i) {
+      if constexpr (std::is_lvalue_reference_v<Futures>) inputs_[i].input = cell_of(std::as_const(futures[i]));
+      else inputs_[i].input = cell_of(std::move(futures[i]));
+    }
+  }
+  futures_argument(futures_argument const&) = delete;
+  futures_argument& operator=(futures_argument const&) = delete;
+
+  void claim() {
+    for (auto& each : inputs_) each.claimed = claim_for_scatter(*each.input);
+  }
+  void unclaim() noexcept {
+    for (auto& each : inputs_) {
+      if (each.claimed) stage_core::unclaim(*each.input);
+    }
+  }
+  void subscribe(cell& self) noexcept {
+    for (auto& each : inputs_) self.depend_on(*each.input, each.wait);
+  }
+  [[nodiscard]] cell const* failed() const noexcept {
+    for (auto const& each : inputs_) {
+      if (each.input->failed()) return &*each.input;
+    }
+    return nullptr;
+  }
+  template <std::size_t, class Parameter>
+  [[nodiscard]] auto lend() {
+    values_.reserve(inputs_.size());
+    for (auto& each : inputs_) values_.push_back(each.input->take());
+    return lent<Parameter, values>{values_, true};
+  }
+  void release() noexcept {
+    std::vector<entry>{}.swap(inputs_);
+    values{}.swap(values_);
+  }
+
+ private:
+  struct entry {
+    cell_handle<result_cell<T>> input;
+    link wait;
+    bool claimed = false;
+  };
+  using values = std::vector<typename result_cell<T>::stored>;
+
+  std::vector<entry> inputs_;
+  values values_;
+};
+
+template <class... T>
+struct type_list {
+  static constexpr std::size_t size = sizeof...(T);
+};
+
+/// The holder of an Argument that stands where parameter At is to be filled.
+template <bool Unpack, class Argument, std::size_t At, class... P>
+struct holder_of {
+  static constexpr auto choose() {
+    using of = future_of<std::remove_cvref_t<Argument>>;
+    if constexpr (of::is_vector) {
+      return std::type_identity<futures_argument<typename of::type>>{};
+    } else if constexpr (of::is_future) {
+      using value = typename of::type;
+      constexpr bool whole = !Unpack || !is_tuple<value> || std::is_same_v<std::remove_cvref_t<parameter>, value>;
+      return std::type_identity<future_argument<value, !whole>>{};
+    } else if constexpr (At < sizeof...(P)) {
+      return std::type_identity<value_argument<parameter, Argument>>{};
+    } else {
+      return std::type_identity<superfluous_argument>{};
+    }
+  }
+
+ private:
+  struct superfluous_argument {
+    static constexpr std::size_t parameters = 1;
+  };
+  using parameter = std::tuple_element_t<At, std::tuple<P..., superfluous_argument>>;
+
+ public:
+  using type = typename decltype(choose())::type;
+};
+
+}  // namespace penstock::detail

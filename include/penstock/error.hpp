@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace penstock {
+
+/// Why an item has no result.
+enum class error_kind : std::uint8_t {
+  exception,      ///< its body threw
+  cancelled,      ///< it was not started: its stage was cancelled or destroyed
+  dropped,        ///< its body chose to give no result
+  upstream,       ///< an input failed in another stage; its body did not run
+  timeout,        ///< it ran for too long
+  worker_died,    ///< the process that ran it ended
+  out_of_memory,  ///< a device or the host had no memory left
+  device_fault,   ///< the device that ran it failed
+  device_lost,    ///< no device was left to run it
+  stage_closed,   ///< its stage took no more items
+};
+
+/// The enumerator's own name, e.g. "worker_died".
+[[nodiscard]] std::string_view to_string(error_kind kind) noexcept;
+
+namespace detail {
+
+/// The record of one item's failure, shared by the item and by all that depend on it.
+struct failure {
+  error_kind kind;
+  std::string what;
+  std::shared_ptr<std::string const> stage;
+  std::size_t index;
+  int attempts;
+  std::exception_ptr cause;
+};
+using failure_ptr = std::shared_ptr<failure const>;
+
+}  // namespace detail
+
+/// What went wrong with one item, and where it first went wrong. A cheap handle to shared, immutable data: copies may
+/// be used on any thread.
+class item_error {
+ public:
+  item_error(detail::failure_ptr origin, bool inherited) noexcept : origin_{std::move(origin)}, inherited_{inherited} {}
+
+  /// `upstream` where the failure came with an input; cancelled and dropped items stay `cancelled` and `dropped`.
+  [[nodiscard]] error_kind kind() const noexcept {
+    return inherited_ && origin_->kind != error_kind::cancelled && origin_->kind != error_kind::dropped
+               ? error_kind::upstream
+               : origin_->kind;
+  }
+  /// The text of what was thrown, without the place.
+  [[nodiscard]] char const* what() const noexcept { return origin_->what.c_str(); }
+  /// The stage in which it failed first, and the index it had there.
+  [[nodiscard]] std::string const& stage() const noexcept { return *origin_->stage; }
+  [[nodiscard]] std::size_t index() const noexcept { return origin_->index; }
+  /// How often that body was tried.
+  [[nodiscard]] int attempts() const noexcept { return origin_->attempts; }
+  /// The original exception; never null.
+  [[nodiscard]] std::exception_ptr cause() const noexcept { return origin_->cause; }
+
+ private:
+  detail::failure_ptr origin_;
+  bool inherited_;
+};
+
+/// The base of what penstock itself throws about a stage. what() reads "stage 'resize', item 17: ...".
+class stage_error : public std::runtime_error {
+ public:
+  stage_error(error_kind kind, std::string stage, std::size_t index, std::string const& text,
+              std::vector<item_error> failures = {});
+
+  [[nodiscard]] error_kind kind() const noexcept { return details_->kind; }
+  [[nodiscard]] std::string const& stage() const noexcept { return details_->stage; }
+  [[nodiscard]] std::size_t index() const noexcept { return details_->index; }
+  /// All failures that it speaks of, by index; lives as long as this object or a copy of it.
+  [[nodiscard]] std::span<item_error const> failures() const noexcept { return details_->failures; }
+
+ private:
+  struct details {
+    error_kind kind;
+    std::string stage;
+    std::size_t index;
+    std::vector<item_error> failures;
+  };
+  std::shared_ptr<details const> details_;  // shared: copying an exception must not throw
+};
+
+/// The future's item has been gathered already: its result is elsewhere.
+class already_gathered : public stage_error {
+ public:
+  using stage_error::stage_error;
+};
+
+/// A wait that could never end, such as a body that gathers its own stage.
+class would_deadlock : public stage_error {
+ public:
+  using stage_error::stage_error;
+};
+
+}  // namespace penstock

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <penstock/detail/copyable.hpp>
+#include <penstock/detail/stage_core.hpp>
+#include <penstock/outcome.hpp>
+
+#include <exception>
+#include <stdexcept>
+#include <type_traits>
+#include <utility>
+
+namespace penstock {
+
+template <class T>
+class future;
+
+namespace detail {
+template <class T>
+cell_handle<result_cell<T>> cell_of(future<T> const& lent);
+template <class T>
+cell_handle<result_cell<T>> cell_of(future<T>&& given);
+}  // namespace detail
+
+/// The result of one scattered call, there when its body has run: an argument for other stages, or something to wait for.
+///
+/// Copyable iff T is; copies refer to the same result. It outlives its stage. One object is for one thread at a time;
+/// copies may be used on different threads. A default-constructed or moved-from future is not valid(): using it throws
+/// std::logic_error.
+template <class T>
+class future {
+ public:
+  using value_type = T;
+
+  future() = default;
+  future(future&&) noexcept = default;
+  future(future const&)
+    requires(detail::copyable<T>::value)
+  = default;
+  future& operator=(future&&) noexcept = default;
+  future& operator=(future const&)
+    requires(detail::copyable<T>::value)
+  = default;
+  ~future() = default;
+
+  [[nodiscard]] bool valid() const noexcept { return static_cast<bool>(cell_); }
+  /// Whether a result or an error is there.
+  [[nodiscard]] bool ready() const { return checked().done(); }
+  /// Blocks until it is.
+  void wait() const { checked().wait(); }
+
+  /// Waits; the result, which stays where it is. Rethrows the original exception of the item that failed first;
+  /// throws already_gathered when T cannot be copied and gather has moved it away.
+  auto get() const& -> std::add_lvalue_reference_t<T const> {
+    detail::result_cell<T>& finished = require_value();
+    if constexpr (!detail::copyable<T>::value) {
+      if (detail::stage_core::gathered(finished)) detail::stage_core::throw_already_gathered(finished);
+    }
+    if constexpr (!std::is_void_v<T>) return finished.value();
+  }
+
+  /// Waits and takes the result: out of its stage's gather, and moved where no copy of this future is left.
+  /// Rethrows and throws as above. Leaves this future not valid.
+  auto get() && -> T {
+    detail::result_cell<T>& finished = require_value();
+    take_out_of_gather(finished);
+    auto const handle = std::move(cell_);
+    if constexpr (!std::is_void_v<T>) return handle->take();
+  }
+
+  /// Waits and takes the result or the error, as get() && does, without throwing for the item.
+  [[nodiscard]] auto outcome() && -> penstock::outcome<T> {
+    detail::result_cell<T>& finished = checked();
+    finished.wait();
+    take_out_of_gather(finished);
+    auto const handle = std::move(cell_);
+    if (handle->failed()) return {handle->index(), handle->error()};
+    return {handle->index(), handle->take()};
+  }
+
+ private:
+  template <class Signature>
+  friend class thread_stage;
+  friend detail::cell_handle<detail::result_cell<T>> detail::cell_of<T>(future<T> const&);
+  friend detail::cell_handle<detail::result_cell<T>> detail::cell_of<T>(future<T>&&);
+
+  explicit future(detail::result_cell<T>& owned) noexcept : cell_{owned} {}
+
+  [[nodiscard]] detail::result_cell<T>& checked() const {
+    if (!cell_) throw std::logic_error{"future: it has no item (default-constructed, moved from, or taken already)"};
+    return *cell_;
+  }
+  detail::result_cell<T>& require_value() const {
+    detail::result_cell<T>& finished = checked();
+    finished.wait();
+    if (finished.failed()) std::rethrow_exception(finished.failed()->cause);
+    return finished;
+  }
+  static void take_out_of_gather(detail::result_cell<T>& finished) {
+    if (detail::stage_core::claim(finished) == detail::claim_result::gathered && !detail::copyable<T>::value) {
+      detail::stage_core::throw_already_gathered(finished);
+    }
+  }
+
+  detail::cell_handle<detail::result_cell<T>> cell_;
+};
+
+namespace detail {
+
+template <class T>
+cell_handle<result_cell<T>> cell_of(future<T> const& lent) {
+  static_assert(copyable<T>::value,
+                "this future's result cannot be copied, so the future cannot be shared: scatter(std::move(it))");
+  (void)lent.checked();
+  return lent.cell_;
+}
+template <class T>
+cell_handle<result_cell<T>> cell_of(future<T>&& given) {
+  (void)given.checked();
+  return std::move(given.cell_);
+}
+
+}  // namespace detail
+}  // namespace penstock

@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+/// Everything a user of penstock needs. Includes the standard library only.
+#include <penstock/error.hpp>
+#include <penstock/future.hpp>
+#include <penstock/outcome.hpp>
+#include <penstock/stage_options.hpp>
+#include <penstock/thread_stage.hpp>
+#include <penstock/usable_processors.hpp>
+#include <penstock/version.hpp>

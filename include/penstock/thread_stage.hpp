@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <penstock/detail/call.hpp>
+#include <penstock/detail/signature.hpp>
+#include <penstock/detail/stage_core.hpp>
+#include <penstock/future.hpp>
+#include <penstock/outcome.hpp>
+#include <penstock/stage_options.hpp>
+#include <penstock/stage_stats.hpp>
+
+#include <concepts>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace penstock {
+
+/// A function that runs on many items at once, on threads: scatter() sends work in, gather() brings results back in
+/// scatter order.
+///
+/// The signature is read off the body: `thread_stage resize{4, [](image picture, int side) { ... }}` is a
+/// thread_stage<image(image, int)>. A body may block; `concurrency` bodies run at once, whatever the number of cores.
+/// It may throw: that item fails, and the items that depend on it, and no other.
+///
+/// Thread-safe: any thread may scatter, gather and ask. scatter() blocks at capacity, gather() and outcomes() until the
+/// items are finished. The destructor cancels what has not started and waits for running bodies; futures outlive it.
+/// Constructing a stage starts no thread.
+template <class Signature>
+class thread_stage;
+
+template <class R, class... P>
+class thread_stage<R(P...)> {
+ public:
+  using result_type = std::remove_cvref_t<R>;
+
+  /// Takes ownership of the body. Throws std::invalid_argument for an option out of range.
+  template <class Body>
+    requires std::is_invocable_r_v<R, std::decay_t<Body>&, P...>
+  thread_stage(stage_options const& options, Body&& body)
+      : body_{std::make_unique<detail::stored_body<std::decay_t<Body>, R, P...>>(std::forward<Body>(body))},
+        core_{&detail::stage_core::open(options, body_.get())} {}
+  template <class Body>
+    requires std::is_invocable_r_v<R, std::decay_t<Body>&, P...>
+  thread_stage(int concurrency, Body&& body)
+      : thread_stage{stage_options{.concurrency = concurrency}, std::forward<Body>(body)} {}
+  template <class Body>
+    requires std::is_invocable_r_v<R, std::decay_t<Body>&, P...>
+  explicit thread_stage(Body&& body) : thread_stage{stage_options{}, std::forward<Body>(body)} {}
+
+  thread_stage(thread_stage&&) noexcept = default;
+  thread_stage& operator=(thread_stage&&) = delete;
+  ~thread_stage() = default;
+
+  /// Sends one call of the body in and returns its future. An argument is a value for a parameter, a future of one
+  /// (of any stage, in any position), or a vector of futures for a vector of values; the future of a tuple fills one
+  /// parameter an element (see stage_options::unpack), the future of void none: it is only waited for. The call starts
+  /// when its inputs are there; no thread waits for them. A scattered future leaves its own stage's gather. An argument
+  /// future that is moved in passes its result on by move; one that is copied shares it.
+  ///
+  /// Blocks while the stage is at capacity, except inside a body, where it exceeds the bound rather than deadlock.
+  /// Throws what copying an argument throws, and already_gathered; then nothing has been scattered.
+  template <class... A>
+  future<result_type> scatter(A&&... arguments) {
+    core_->admit();
+    return launch(std::forward<A>(arguments)...);
+  }
+
+  /// The same, but never blocks: nothing happens, and the arguments stay untouched, when the stage is at capacity.
+  template <class... A>
+  [[nodiscard]] std::optional<future<result_type>> try_scatter(A&&... arguments) {
+    if (!core_->try_admit()) return std::nullopt;
+    return launch(std::forward<A>(arguments)...);
+  }
+
+  /// Waits for the items scattered before the call and not taken out by other scatters, and returns their results in
+  /// scatter order; the stage is empty afterwards. Of two concurrent gathers, each item goes to one.
+  /// Throws gather_error<result_type>, which holds all outcomes, when an item has failed, and would_deadlock inside one
+  /// of the stage's own bodies.
+  auto gather() -> std::conditional_t<std::is_void_v<result_type>, void, std::vector<result_type>> {
+    detail::cell_batch batch = core_->detach();
+    if (!batch.wait_all()) {
+      stage_error base = batch.failure();
+      throw gather_error<result_type>{std::move(base), outcomes_of(std::move(batch))};
+    }
+    if constexpr (!std::is_void_v<result_type>) {
+      std::vector<result_type> results;
+      results.reserve(batch.size());
+      while (!batch.empty()) results.push_back(result_of(batch.pop()).take());
+      return results;
+    }
+  }
+
+  /// The same as a value or an error for every item, in scatter order. Does not throw for items.
+  [[nodiscard]] std::vector<outcome<result_type>> outcomes() {
+    detail::cell_batch batch = core_->detach();
+    batch.wait_all();
+    return outcomes_of(std::move(batch));
+  }
+
+  /// A plain call of the body, here and now.
+  R operator()(P... parameters) { return body_->call(std::forward<P>(parameters)...); }
+
+  [[nodiscard]] stage_stats stats() const noexcept { return core_->stats(); }
+
+ private:
+  struct retire {
+    void operator()(detail::stage_core* core) const noexcept { core->retire(); }
+  };
+
+  template <class... A>
+  future<result_type> launch(A&&... arguments) {
+    using parameters = detail::type_list<P...>;
+    using unpacked = detail::matching<true, parameters, detail::type_list<>, 0, A...>;
+    using whole = detail::matching<false, parameters, detail::type_list<>, 0, A...>;
+    static_assert(unpacked::fits || whole::fits,
+                  "scatter: the arguments do not fill the body's parameters one for one (the future of a tuple fills "
+                  "one parameter an element, the future of void none)");
+    if constexpr (!unpacked::fits || std::is_same_v<typename unpacked::holders, typename whole::holders>) {
+      return launch_as<typename whole::holders>(std::forward<A>(arguments)...);
+    } else {
+      if (core_->unpacks()) return launch_as<typename unpacked::holders>(std::forward<A>(arguments)...);
+      if constexpr (whole::fits) {
+        return launch_as<typename whole::holders>(std::forward<A>(arguments)...);
+      } else {
+        core_->dismiss();
+        throw std::invalid_argument{"stage '" + *core_->name() +
+                                    "': a future's tuple would fill several parameters, but the stage has "
+                                    ".unpack = false; let the body take the tuple, or leave .unpack out"};
+      }
+    }
+  }
+
+  template <class Holders, class... A>
+  future<result_type> launch_as(A&&... arguments) {
+    using call = detail::call<R(P...), Holders>;
+    call* created = nullptr;
+    try {
+      created = &call::create(*core_, std::forward<A>(arguments)...);
+    } catch (...) {
+      core_->dismiss();
+      throw;
+    }
+    future<result_type> result{*created};
+    core_->enlist(*created);
+    created->subscribe();
+    detail::stage_core::submit(*created);
+    return result;
+  }
+
+  static detail::result_cell<result_type>& result_of(detail::cell_handle<detail::cell> const& finished) {
+    return static_cast<detail::result_cell<result_type>&>(*finished);
+  }
+
+  static std::vector<outcome<result_type>> outcomes_of(detail::cell_batch batch) {
+    std::vector<outcome<result_type>> outcomes;
+    outcomes.reserve(batch.size());
+    while (!batch.empty()) {
+      auto const finished = batch.pop();
+      if (finished->failed()) outcomes.emplace_back(finished->index(), finished->error());
+      else outcomes.emplace_back(finished->index(), result_of(finished).take());
+    }
+    return outcomes;
+  }
+
+  std::unique_ptr<detail::erased_body<R, P...>> body_;
+  std::unique_ptr<detail::stage_core, retire> core_;  // goes first: waits until no body runs
+};
+
+template <detail::has_signature Body>
+thread_stage(Body) -> thread_stage<detail::signature_t<Body>>;
+template <detail::has_signature Body>
+thread_stage(int, Body) -> thread_stage<detail::signature_t<Body>>;
+template <detail::has_signature Body>
+thread_stage(stage_options, Body) -> thread_stage<detail::signature_t<Body>>;
+
+}  // namespace penstock

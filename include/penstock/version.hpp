@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+// The one place where the version stands; CMakeLists.txt reads it from here.
+#define PENSTOCK_VERSION_MAJOR 0
+#define PENSTOCK_VERSION_MINOR 1
+#define PENSTOCK_VERSION_PATCH 0
+
+#define PENSTOCK_DETAIL_TEXT(x) #x
+#define PENSTOCK_DETAIL_DOTTED(x, y, z) PENSTOCK_DETAIL_TEXT(x) "." PENSTOCK_DETAIL_TEXT(y) "." PENSTOCK_DETAIL_TEXT(z)
+/// "MAJOR.MINOR.PATCH", a string literal.
+#define PENSTOCK_VERSION_STRING \
+  PENSTOCK_DETAIL_DOTTED(PENSTOCK_VERSION_MAJOR, PENSTOCK_VERSION_MINOR, PENSTOCK_VERSION_PATCH)
