@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "imaging/png_write.hpp"
+
+#include "imaging/png_chunks.hpp"
+
+#include <fmt/format.h>
+
+#include <zlib.h>
+
+#include <array>
+#include <cstdint>
+#include <span>
+#include <stdexcept>
+#include <string_view>
+
+namespace penstock::imaging {
+
+namespace {
+
+using bytes = std::vector<std::byte>;
+
+constexpr int compression_level = 6;
+constexpr std::byte filter_sub{1};
+constexpr std::size_t bytes_per_pixel = 3;
+
+void append(bytes& to, std::uint32_t big_endian) {
+  for (int shift = 24; shift >= 0; shift -= 8) to.push_back(static_cast<std::byte>(big_endian >> shift));
+}
+
+void append(bytes& to, std::span<std::byte const> from) { to.insert(to.end(), from.begin(), from.end()); }
+
+void append_chunk(bytes& to, std::string_view type, std::span<std::byte const> payload) {
+  append(to, static_cast<std::uint32_t>(payload.size()));
+  std::size_t const checked_from = to.size();
+  append(to, std::as_bytes(std::span{type}));
+  append(to, payload);
+  auto const* const checked = reinterpret_cast<Bytef const*>(to.data() + checked_from);
+  append(to, static_cast<std::uint32_t>(crc32_z(0, checked, to.size() - checked_from)));
+}
+
+bytes header_of(image const& picture) {
+  bytes header;
+  append(header, static_cast<std::uint32_t>(picture.width));
+  append(header, static_cast<std::uint32_t>(picture.height));
+  constexpr std::array eight_bits_rgb{std::byte{8}, std::byte{2}, std::byte{0}, std::byte{0}, std::byte{0}};
+  append(header, eight_bits_rgb);
+  return header;
+}
+
+// Each row: the filter's number, then every byte less the byte of the pixel before it, which compresses better.
+bytes filtered(image const& picture) {
+  bytes result;
+  result.reserve(picture.size_bytes() + static_cast<std::size_t>(picture.height));
+  for (int y = 0; y != picture.height; ++y) {
+    auto const row = picture.row(y);
+    result.push_back(filter_sub);
+    for (std::size_t i = 0; i != row.size(); ++i) {
+      int const before = i < bytes_per_pixel ? 0 : row[i - bytes_per_pixel];
+      result.push_back(static_cast<std::byte>(row[i] - before));
+    }
+  }
+  return result;
+}
+
+bytes compressed(bytes const& raw) {
+  auto size = compressBound(static_cast<uLong>(raw.size()));
+  bytes result(size);
+  int const status =
+      compress2(reinterpret_cast<Bytef*>(result.data()), &size, reinterpret_cast<Bytef const*>(raw.data()),
+                static_cast<uLong>(raw.size()), compression_level);
+  if (status != Z_OK) throw std::bad_alloc{};  // the room is enough by definition, so nothing else is left
+  result.resize(size);
+  return result;
+}
+
+void check(image const& picture) {
+  if (picture.width >= 1 && picture.height >= 1 && picture.pixels.size() == picture.size_bytes()) return;
+  throw std::invalid_argument{
+      fmt::format("encode_png: {} x {} pixels in {} bytes; sides must be at least 1 and bytes 3 "
+                  "times their product",
+                  picture.width, picture.height, picture.pixels.size())};
+}
+
+}  // namespace
+
+bytes encode_png(image const& picture) {
+  check(picture);
+  bytes file;
+  append(file, std::as_bytes(std::span{png_signature}));
+  append_chunk(file, "IHDR", header_of(picture));
+  append_chunk(file, "IDAT", compressed(filtered(picture)));
+  append_chunk(file, "IEND", {});
+  return file;
+}
+
+}  // namespace penstock::imaging
