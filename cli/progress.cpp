@@ -50,7 +50,7 @@ std::string progress_line(std::size_t done, std::size_t total, std::size_t faile
   return line;
 }
 
-progress::progress(progress_mode mode, std::size_t total) : style_{style::none}, total_{total}, start_{clock::now()} {
+progress::progress(progress_mode mode, std::size_t total) : total_{total}, start_{clock::now()} {
   bool const terminal = ::isatty(STDERR_FILENO) == 1;
   if (mode == progress_mode::always || (mode == progress_mode::automatic && terminal)) style_ = style::in_place;
   if (mode == progress_mode::automatic && !terminal) style_ = style::lines;
@@ -67,7 +67,7 @@ void progress::update(std::size_t done, std::size_t failed) {
     return;
   }
   // The last column stays free: some terminals wrap as soon as it is written.
-  write_stderr("\r" + progress_line(done, total_, failed, now - start_, terminal_width() - 1) + "\x1b[K");
+  write_stderr(fmt::format("\r{}\x1b[K", progress_line(done, total_, failed, now - start_, terminal_width() - 1)));
   drawn_ = true;
   next_draw_ = now + redraw_interval;
 }

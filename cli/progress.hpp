@@ -31,7 +31,7 @@ class progress {
   using clock = std::chrono::steady_clock;
 
   enum class style { none, in_place, lines };
-  style style_;
+  style style_ = style::none;
   std::size_t total_;
   clock::time_point start_;
   clock::time_point next_draw_;

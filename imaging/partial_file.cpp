@@ -17,7 +17,9 @@ constexpr std::string_view suffix = ".partial";
 }  // namespace
 
 std::filesystem::path partial_file::partial_path(std::filesystem::path const& path) {
-  return path.parent_path() / ("." + path.filename().string() + std::string{suffix});
+  std::string name{'.'};
+  name.append(path.filename().string()).append(suffix);
+  return path.parent_path() / name;
 }
 
 bool partial_file::is_partial_name(std::string_view name) { return name.starts_with('.') && name.ends_with(suffix); }

@@ -38,13 +38,13 @@ void append_chunk(bytes& to, std::string_view type, std::span<std::byte const> p
   append(to, static_cast<std::uint32_t>(crc32_z(0, checked, to.size() - checked_from)));
 }
 
-bytes header_of(image const& picture) {
-  bytes header;
-  append(header, static_cast<std::uint32_t>(picture.width));
-  append(header, static_cast<std::uint32_t>(picture.height));
-  constexpr std::array eight_bits_rgb{std::byte{8}, std::byte{2}, std::byte{0}, std::byte{0}, std::byte{0}};
-  append(header, eight_bits_rgb);
-  return header;
+std::array<std::byte, 13> header_of(image const& picture) {
+  auto const byte = [](int value, int shift) { return static_cast<std::byte>(value >> shift); };
+  auto const [width, height] = std::pair{picture.width, picture.height};
+  constexpr std::byte bits{8};
+  constexpr std::byte rgb{2};
+  return {byte(width, 24),  byte(width, 16), byte(width, 8),  byte(width, 0), byte(height, 24),
+          byte(height, 16), byte(height, 8), byte(height, 0), bits,           rgb};
 }
 
 // Each row: the filter's number, then every byte less the byte of the pixel before it, which compresses better.
@@ -85,10 +85,12 @@ void check(image const& picture) {
 
 bytes encode_png(image const& picture) {
   check(picture);
-  bytes file;
-  append(file, std::as_bytes(std::span{png_signature}));
+  bytes const pixels = compressed(filtered(picture));
+  auto const signature = std::as_bytes(std::span{png_signature});
+  bytes file{signature.begin(), signature.end()};
+  file.reserve(pixels.size() + 64);
   append_chunk(file, "IHDR", header_of(picture));
-  append_chunk(file, "IDAT", compressed(filtered(picture)));
+  append_chunk(file, "IDAT", pixels);
   append_chunk(file, "IEND", {});
   return file;
 }

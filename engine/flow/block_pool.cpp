@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <penstock/detail/block_pool.hpp>
 
+#include "engine/flow/sanitizers.hpp"
+
 #include <penstock/detail/adaptive_mutex.hpp>
 
 #include <array>
@@ -17,24 +19,25 @@ constexpr std::size_t largest = 512;
 constexpr std::size_t classes = largest / granularity;
 constexpr std::size_t chain_length = 64;
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool pooled = false;  // a block that is used again would hide a use after free
-#else
-constexpr bool pooled = true;
-#endif
+// A block that is used again would hide a use after free from the sanitizers.
+constexpr bool pooled = PENSTOCK_ADDRESS_SANITIZER + PENSTOCK_THREAD_SANITIZER == 0;
 
-struct block {
-  block* next;        // in its chain
-  block* next_chain;  // of a chain's head, in the shared list
+constexpr bool fits(std::size_t size, std::size_t alignment) noexcept {
+  return pooled && size <= largest && alignment <= granularity;
+}
+
+struct free_block {
+  free_block* next;        // in its chain
+  free_block* next_chain;  // of a chain's head, in the shared list
 };
 
 class shared_chains {
  public:
   // A chain of chain_length blocks.
-  block* take(std::size_t size_class) {
+  free_block* take(std::size_t size_class) {
     {
       std::lock_guard const lock{mutex_};
-      if (block* const head = chains_[size_class]; head != nullptr) {
+      if (free_block* const head = chains_[size_class]; head != nullptr) {
         chains_[size_class] = head->next_chain;
         return head;
       }
@@ -42,7 +45,7 @@ class shared_chains {
     return carve((size_class + 1) * granularity);
   }
 
-  void give(std::size_t size_class, block* head) noexcept {
+  void give(std::size_t size_class, free_block* head) noexcept {
     std::lock_guard const lock{mutex_};
     head->next_chain = chains_[size_class];
     chains_[size_class] = head;
@@ -50,15 +53,15 @@ class shared_chains {
 
  private:
   // New memory, kept for the life of the program.
-  static block* carve(std::size_t size) {
+  static free_block* carve(std::size_t size) {
     auto* const slab = static_cast<std::byte*>(::operator new(size * chain_length, std::align_val_t{granularity}));
-    block* head = nullptr;
-    for (std::size_t i = chain_length; i-- > 0;) head = ::new (slab + i * size) block{head, nullptr};
+    free_block* head = nullptr;
+    for (std::size_t i = chain_length; i-- > 0;) head = ::new (slab + i * size) free_block{head, nullptr};
     return head;
   }
 
   adaptive_mutex mutex_;
-  std::array<block*, classes> chains_{};
+  std::array<free_block*, classes> chains_{};
 };
 
 shared_chains& shared() {
@@ -68,7 +71,7 @@ shared_chains& shared() {
 }
 
 struct free_list {
-  block* head = nullptr;
+  free_block* head = nullptr;
   std::size_t length = 0;
 };
 struct thread_lists {
@@ -90,7 +93,7 @@ struct hand_over {
 };
 thread_local hand_over at_thread_end;
 
-std::size_t chain_size(block const* head) noexcept {
+std::size_t chain_size(free_block const* head) noexcept {
   std::size_t size = 0;
   for (; head != nullptr; head = head->next) ++size;
   return size;
@@ -98,8 +101,8 @@ std::size_t chain_size(block const* head) noexcept {
 
 }  // namespace
 
-void* acquire_block(std::size_t size) {
-  if (!pooled || size > largest) return ::operator new(size, std::align_val_t{granularity});
+void* acquire_block(std::size_t size, std::size_t alignment) {
+  if (!fits(size, alignment)) return ::operator new(size, std::align_val_t{alignment});
   std::size_t const size_class = (size - 1) / granularity;
   free_list& list = local.lists[size_class];
   if (list.head == nullptr) {
@@ -107,28 +110,28 @@ void* acquire_block(std::size_t size) {
     list.head = shared().take(size_class);
     list.length = chain_size(list.head);
   }
-  block* const taken = list.head;
+  free_block* const taken = list.head;
   list.head = taken->next;
   --list.length;
   return taken;
 }
 
-void release_block(void* memory, std::size_t size) noexcept {
-  if (!pooled || size > largest) {
-    ::operator delete(memory, std::align_val_t{granularity});
+void release_block(void* block, std::size_t size, std::size_t alignment) noexcept {
+  if (!fits(size, alignment)) {
+    ::operator delete(block, std::align_val_t{alignment});
     return;
   }
   std::size_t const size_class = (size - 1) / granularity;
   if (local.closed) {
-    shared().give(size_class, ::new (memory) block{nullptr, nullptr});
+    shared().give(size_class, ::new (block) free_block{nullptr, nullptr});
     return;
   }
   at_thread_end.touch();
   free_list& list = local.lists[size_class];
-  list.head = ::new (memory) block{list.head, nullptr};
+  list.head = ::new (block) free_block{list.head, nullptr};
   if (++list.length < 2 * chain_length) return;
-  block* const chain = list.head;
-  block* last = chain;
+  free_block* const chain = list.head;
+  free_block* last = chain;
   for (std::size_t i = 1; i < chain_length; ++i) last = last->next;
   list.head = last->next;
   list.length -= chain_length;

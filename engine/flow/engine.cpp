@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/flow/engine.hpp"
 
-#include "engine/flow/hand_over.hpp"
+#include "engine/flow/sanitizers.hpp"
 
 #include <penstock/usable_processors.hpp>
 
@@ -44,7 +44,7 @@ engine& engine::instance() {
   return forever;
 }
 
-engine::engine() : slots_{std::min(64, 4 * usable_processors())} {
+engine::engine() : processors_{usable_processors()}, slots_{std::min(64, 4 * processors_)} {
   if (!threads_only()) {
     state_ = arena_state::closed;
     // The smallest of all live controls counts, process-wide, so it is held for good.
@@ -58,15 +58,16 @@ engine::engine() : slots_{std::min(64, 4 * usable_processors())} {
 void engine::open_arena() {
   auto const allowed = tbb::global_control::active_value(tbb::global_control::max_allowed_parallelism);
   if (allowed < static_cast<std::size_t>(slots_) + 1) return;
+  graph_.reset();              // a first attempt may have failed half-way
   arena_.emplace(slots_, 0U);  // no slot is kept for callers: bodies never run on a thread that scatters
   // A graph belongs to the arena in which it is constructed.
-  release_to_tbb(this);
+  tsan_release(this);
   arena_->execute([this] {
-    acquire_from_tbb(this);
+    tsan_acquire(this);
     graph_.emplace();
-    release_to_tbb(this);
+    tsan_release(this);
   });
-  acquire_from_tbb(this);
+  tsan_acquire(this);
   std::lock_guard const lock{nodes_mutex_};
   for (auto const& node : nodes_) make_flow_node(*node);
   state_ = arena_state::open;
@@ -77,10 +78,7 @@ void engine::make_flow_node(runner_node& node) {
 }
 
 // The node's body. ThreadSanitizer must not look at how it reads its own two references: they are handed over by libtbb.
-#if defined(__SANITIZE_THREAD__)
-[[gnu::no_sanitize("thread")]]
-#endif
-tbb::flow::continue_msg engine::start_runner::operator()(int) const noexcept {
+PENSTOCK_NO_THREAD_SANITIZER tbb::flow::continue_msg engine::start_runner::operator()(int) const noexcept {
   scheduler.run_from_arena(node);
   return {};
 }
@@ -95,13 +93,15 @@ runner_node& engine::make_node(stage_core& stage) {
 
 void engine::post(runner_node& node) noexcept {
   node.post(tick_.load(std::memory_order_relaxed));
-  if (state_.load(std::memory_order_acquire) != arena_state::open || starved_.load(std::memory_order_relaxed)) {
+  if (state_.load(std::memory_order_acquire) != arena_state::open || arena_starved()) {
     threads_.announce(node);
   } else {
-    release_to_tbb(&node);
+    tsan_release(&node);
+    in_arena_.fetch_add(1, std::memory_order_relaxed);
     try {
       node.node->try_put(0);
     } catch (...) {  // no memory for a task
+      in_arena_.fetch_sub(1, std::memory_order_relaxed);
       threads_.announce(node);
     }
   }
@@ -116,7 +116,8 @@ void engine::post(runner_node& node) noexcept {
 
 // Nothing may be thrown from here: one exception cancels the graph and loses every message.
 void engine::run_from_arena(runner_node& node) noexcept {
-  acquire_from_tbb(&node);
+  tsan_acquire(&node);
+  in_arena_.fetch_sub(1, std::memory_order_relaxed);
   if (starved_.load(std::memory_order_relaxed)) starved_.store(false, std::memory_order_relaxed);
   if (stage_core::inside_body()) {
     // A body waits in TBB on this thread. A second body on top of it could wait for a lock that the first one holds.
@@ -126,7 +127,7 @@ void engine::run_from_arena(runner_node& node) noexcept {
   if (!node.claim()) return;
   // Isolated, so that a body's own parallel loops do not take in our messages while they wait.
   tbb::this_task_arena::isolate([&node] { node.stage().run(); });
-  release_to_tbb(&node);
+  tsan_release(&node);
 }
 
 void engine::watch() noexcept {
@@ -162,7 +163,7 @@ bool engine::look_after_nodes() noexcept {
     bool const progressing = std::exchange(node->finished_at_last_tick, finished) != finished;
     if (node->posted() == 0) continue;
     outstanding = true;
-    if (tick - node->posted_at() < late_after_ticks || !node->stage().has_ready()) continue;
+    if (tick - node->posted_at() < late_after_ticks || !node->stage().wants_runner()) continue;
     // Where bodies end all the time and keep every processor busy, one more thread would only be in the way.
     if (progressing && saturated) continue;
     if (state_ == arena_state::open) starved_.store(true, std::memory_order_relaxed);
@@ -177,7 +178,7 @@ bool engine::processor_saturated() noexcept {
   std::int64_t const wall_time = now_ns(CLOCK_MONOTONIC);
   auto const used = static_cast<double>(processor_time - std::exchange(processor_time_ns_, processor_time));
   auto const passed = static_cast<double>(wall_time - std::exchange(wall_time_ns_, wall_time));
-  return used > 0.9 * passed * (static_cast<double>(slots_) / 4);
+  return used > 0.9 * passed * processors_;
 }
 
 }  // namespace penstock::detail

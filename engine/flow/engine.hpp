@@ -50,11 +50,15 @@ class engine {
   void open_arena();
   void make_flow_node(runner_node& node);
   void run_from_arena(runner_node& node) noexcept;
+  [[nodiscard]] bool arena_starved() const noexcept {
+    return starved_.load(std::memory_order_relaxed) && in_arena_.load(std::memory_order_relaxed) > 0;
+  }
 
   void watch() noexcept;
   bool look_after_nodes() noexcept;
   [[nodiscard]] bool processor_saturated() noexcept;
 
+  int const processors_;
   int const slots_;
   runner_threads threads_;
 
@@ -64,6 +68,7 @@ class engine {
   std::atomic<arena_state> state_{arena_state::none};
   // The arena has let a wake-up wait. Until it starts a message again, wake-ups go to the engine's threads at once.
   std::atomic<bool> starved_{false};
+  std::atomic<int> in_arena_{0};  // messages that it has not started
 
   std::mutex nodes_mutex_;
   std::vector<std::unique_ptr<runner_node>> nodes_;  // guarded by nodes_mutex_

@@ -35,7 +35,8 @@ class runner_node {
   [[nodiscard]] std::uint64_t posted_at() const noexcept { return posted_at_.load(std::memory_order_relaxed); }
   void postpone(std::uint64_t tick) noexcept { posted_at_.store(tick, std::memory_order_relaxed); }
 
-  int announced = 0;                        // entries in the queue of runner_threads, guarded by its mutex
+  int announced = 0;                        // how often runner_threads is told of it, guarded by its mutex
+  runner_node* next_announced = nullptr;    // likewise
   std::uint64_t finished_at_last_tick = 0;  // the watch's own note
 
   // Made by the engine when there is an arena; a message means "run".

@@ -22,16 +22,31 @@ constexpr int looks = 400;
 void runner_threads::announce(runner_node& node) noexcept {
   std::unique_lock lock{mutex_};
   if (node.announced < node.posted()) {
-    announced_.push_back(&node);
-    ++node.announced;
-    length_.store(announced_.size(), std::memory_order_release);
+    if (node.announced++ == 0) append(node);
+    length_.store(length_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
   }
-  if (announced_.size() > idle_) {
+  std::size_t const length = length_.load(std::memory_order_relaxed);
+  if (length > idle_) {
     make_thread(lock);
-  } else if (announced_.size() > looking_ && asleep_ > 0) {
+  } else if (length > looking_ && asleep_ > 0) {
     lock.unlock();
     work_.notify_one();
   }
+}
+
+void runner_threads::append(runner_node& node) noexcept {
+  node.next_announced = nullptr;
+  (first_ != nullptr ? last_->next_announced : first_) = &node;
+  last_ = &node;
+}
+
+// A node that is announced more than once goes to the end.
+runner_node& runner_threads::take_first() noexcept {
+  runner_node& node = *first_;
+  first_ = node.next_announced;
+  if (--node.announced > 0) append(node);
+  length_.store(length_.load(std::memory_order_relaxed) - 1, std::memory_order_release);
+  return node;
 }
 
 void runner_threads::make_thread(std::unique_lock<std::mutex>& lock) noexcept {
@@ -51,7 +66,7 @@ void runner_threads::make_thread(std::unique_lock<std::mutex>& lock) noexcept {
 void runner_threads::serve() noexcept {
   std::unique_lock lock{mutex_};
   for (;;) {
-    if (announced_.empty() && looking_ < most_looking) {
+    if (first_ == nullptr && looking_ < most_looking) {
       ++looking_;
       lock.unlock();
       for (int i = 0; i < looks && length_.load(std::memory_order_acquire) == 0; ++i) {
@@ -61,19 +76,16 @@ void runner_threads::serve() noexcept {
       lock.lock();
       --looking_;
     }
-    if (announced_.empty()) {
+    if (first_ == nullptr) {
       ++asleep_;
-      bool const found = work_.wait_for(lock, keep_idle_thread, [this] { return !announced_.empty(); });
+      bool const found = work_.wait_for(lock, keep_idle_thread, [this] { return first_ != nullptr; });
       --asleep_;
       if (!found) {
         --idle_;
         return;
       }
     }
-    runner_node& node = *announced_.front();
-    announced_.pop_front();
-    --node.announced;
-    length_.store(announced_.size(), std::memory_order_release);
+    runner_node& node = take_first();
     --idle_;
     lock.unlock();
     if (node.claim()) node.stage().run();

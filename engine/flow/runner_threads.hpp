@@ -4,7 +4,6 @@
 #include <atomic>
 #include <condition_variable>
 #include <cstddef>
-#include <deque>
 #include <mutex>
 
 namespace penstock::detail {
@@ -22,14 +21,17 @@ class runner_threads {
  private:
   void serve() noexcept;
   void make_thread(std::unique_lock<std::mutex>& lock) noexcept;
+  void append(runner_node& node) noexcept;
+  runner_node& take_first() noexcept;
 
   std::mutex mutex_;
   std::condition_variable work_;
-  std::deque<runner_node*> announced_;  // these guarded by mutex_
-  std::size_t idle_ = 0;                // threads that look around or sleep
+  runner_node* first_ = nullptr;  // announced nodes, oldest first; these guarded by mutex_
+  runner_node* last_ = nullptr;
+  std::size_t idle_ = 0;  // threads that look around or sleep
   std::size_t asleep_ = 0;
   std::size_t looking_ = 0;
-  std::atomic<std::size_t> length_{0};  // of announced_
+  std::atomic<std::size_t> length_{0};  // of the announcements; written under mutex_
 };
 
 }  // namespace penstock::detail

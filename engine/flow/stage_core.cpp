@@ -2,12 +2,18 @@
 #include <penstock/detail/stage_core.hpp>
 
 #include "engine/flow/engine.hpp"
+#include "engine/flow/sanitizers.hpp"
 
 #include <cxxabi.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <new>
+#include <stdexcept>
 #include <string>
 #include <typeinfo>
 #include <utility>
@@ -46,7 +52,8 @@ std::string text_of_current_exception() {
   try {
     throw;
   } catch (std::exception const& thrown) {
-    return thrown.what();
+    char const* const text = thrown.what();
+    return text != nullptr ? text : "an exception without a text was thrown";
   } catch (...) {
     std::type_info const* const type = abi::__cxa_current_exception_type();
     if (type == nullptr) return "something unknown was thrown";
@@ -54,6 +61,38 @@ std::string text_of_current_exception() {
     std::unique_ptr<char, decltype(&std::free)> const name{abi::__cxa_demangle(type->name(), nullptr, nullptr, &status),
                                                            &std::free};
     return std::string{"something of type "} + (status == 0 ? name.get() : type->name()) + " was thrown";
+  }
+}
+
+// Tells ThreadSanitizer that whoever drops the last reference to an exception does so after all others: libstdc++ counts
+// these references inside its own library, unseen.
+void see_exception_references() noexcept {
+  [[maybe_unused]] static char tag = 0;
+  tsan_release(&tag);
+  tsan_acquire(&tag);
+}
+
+struct recorded_failure : failure {
+  ~recorded_failure() { see_exception_references(); }
+};
+
+// What is left to say when there is no memory to say it.
+failure_ptr const& no_memory() {
+  static failure_ptr const& forever = *new failure_ptr{std::make_shared<failure const>(
+      failure{error_kind::exception, "no memory was left to describe the failure",
+              std::make_shared<std::string const>("unknown"), 0, 1, std::make_exception_ptr(std::bad_alloc{})})};
+  return forever;
+}
+
+failure_ptr describe(error_kind kind, std::shared_ptr<std::string const> const& stage, std::size_t index,
+                     auto const& text, auto const& cause) noexcept {
+  try {
+    std::string what = text();
+    std::exception_ptr original = cause(what);
+    return std::make_shared<recorded_failure const>(
+        recorded_failure{{kind, std::move(what), stage, index, 1, std::move(original)}});
+  } catch (...) {
+    return no_memory();
   }
 }
 
@@ -68,8 +107,8 @@ class core_registry {
 
   stage_core& take() {
     std::lock_guard const lock{mutex_};
-    ++taken_;
     if (unused_.empty()) {
+      all_.reserve(all_.size() + 1);
       unused_.reserve(all_.size() + 1);  // give() must not throw
       all_.push_back(new stage_core);
       return *all_.back();
@@ -82,16 +121,11 @@ class core_registry {
     std::lock_guard const lock{mutex_};
     unused_.push_back(&core);
   }
-  [[nodiscard]] std::size_t taken() {
-    std::lock_guard const lock{mutex_};
-    return taken_;
-  }
 
  private:
   std::mutex mutex_;
   std::vector<stage_core*> all_;  // these guarded by mutex_
   std::vector<stage_core*> unused_;
-  std::size_t taken_ = 0;
 };
 
 // ---- cells
@@ -149,31 +183,36 @@ stage_core& stage_core::open(stage_options const& options, void* body) {
                                 "; it must be at least 1"};
   }
   if (options.capacity < 1) throw std::invalid_argument{"stage_options: .capacity is 0; it must be at least 1"};
-  core_registry& registry = core_registry::instance();
-  auto name = std::make_shared<std::string const>(
-      options.name.empty() ? "thread_stage " + std::to_string(registry.taken() + 1) : options.name);
-  stage_core& core = registry.take();
+  static std::atomic<std::size_t> unnamed{0};
+  auto name = std::make_shared<std::string const>(options.name.empty() ? "thread_stage " + std::to_string(++unnamed)
+                                                                       : options.name);
+  (void)no_memory();  // made while there is some
+  stage_core& core = core_registry::instance().take();
   core.concurrency_ = options.concurrency;
   core.capacity_ = options.capacity;
   core.unpack_ = options.unpack;
   core.body_ = body;
   core.name_ = std::move(name);
   core.next_index_ = 0;
+  core.list_closed_ = false;
   core.cancelled_ = false;
-  core.retired_ = false;
-  core.started_ = core.finished_ = core.failed_ = core.refused_ = core.finished_seen_ = 0;
-  core.admitted_ = 1;  // the stage itself
+  core.started_ = core.finished_ = core.failed_ = core.refused_ = core.finished_seen_ = core.admitted_ = 0;
+  core.freed_ = 0;
   return core;
 }
 
 void stage_core::retire() noexcept {
+  if (serving == this) {
+    std::fprintf(stderr, "penstock: stage '%s' is destroyed by one of its own bodies and would wait for it for ever\n",
+                 name_->c_str());
+    std::abort();
+  }
   cell* unstarted = nullptr;
   {
     std::lock_guard const lock{ready_mutex_};
     cancelled_ = true;  // from here on, no body starts and nothing is queued
     unstarted = std::exchange(first_ready_, nullptr);
     last_ready_ = nullptr;
-    queued_ = 0;
   }
   while (unstarted != nullptr) refuse(*std::exchange(unstarted, unstarted->next_ready_));
 
@@ -183,40 +222,53 @@ void stage_core::retire() noexcept {
     waking_ = false;
     --active_;
   }
-  if (active_ != 0 || paused_ != 0) {
-    awaited_ = true;
-    lock.unlock();
+  while (first_returning_ != nullptr && active_ < concurrency_) {  // bodies that waited for those slots
+    ++active_;
+    hand_slot_on();
+  }
+  awaited_ = active_ != 0 || paused_ != 0;
+  bool const wait = awaited_;
+  lock.unlock();
+  if (wait) {
+    stage_core* const inside = serving;  // a body of another stage, which may have what ours wait for
+    if (inside != nullptr) inside->leave_slot();
     quiet_.acquire();
-  } else {
-    lock.unlock();
+    if (inside != nullptr) inside->regain_slot();
   }
 
   {
     std::unique_lock order{order_mutex_};
+    list_closed_ = true;
     cell_batch const dropped{std::exchange(first_listed_, nullptr), std::exchange(last_listed_, nullptr),
                              std::exchange(listed_, 0)};
     for (cell* each = dropped.first_; each != nullptr; each = each->next_listed_) each->place_ = cell::place::taken;
     order.unlock();  // the handles are dropped outside the lock: values are destroyed then
   }
 
-  retired_.store(true, std::memory_order_release);
-  // Calls that still wait for their inputs keep the core; each ends as cancelled when these are there.
-  if (finished_.fetch_add(1, std::memory_order_acq_rel) + 1 == admitted_.load(std::memory_order_relaxed)) {
-    core_registry::instance().give(*this);
-  }
+  // Cells that are left (futures hold them, or they wait for their inputs) keep the core. The count reaches 0 once, here
+  // or when the last of them is freed.
+  auto const cells = static_cast<std::int64_t>(admitted_.load(std::memory_order_relaxed));
+  if (freed_.fetch_sub(cells, std::memory_order_acq_rel) == cells) core_registry::instance().give(*this);
+}
+
+void stage_core::forget_cell() noexcept {
+  if (freed_.fetch_add(1, std::memory_order_acq_rel) + 1 == 0) core_registry::instance().give(*this);
 }
 
 // ---- the scattering side
 
 bool stage_core::try_admit() {
   if (node_.load(std::memory_order_acquire) == nullptr) join_engine();
-  std::uint64_t const before = admitted_.fetch_add(1, std::memory_order_relaxed) - 1;
-  if (before - finished_seen_.load(std::memory_order_relaxed) < capacity_) return true;
-  std::uint64_t const finished = finished_.load(std::memory_order_acquire);
-  finished_seen_.store(finished, std::memory_order_relaxed);
-  if (before - finished < capacity_) return true;
-  admitted_.fetch_sub(1, std::memory_order_relaxed);
-  return false;
+  std::uint64_t admitted = admitted_.load(std::memory_order_relaxed);
+  do {
+    if (admitted - finished_seen_.load(std::memory_order_relaxed) >= capacity_) {
+      std::uint64_t const finished = finished_.load(std::memory_order_acquire);
+      finished_seen_.store(finished, std::memory_order_relaxed);
+      // Signed: an admitted_ from long ago may be smaller.
+      if (static_cast<std::int64_t>(admitted - finished) >= static_cast<std::int64_t>(capacity_)) return false;
+    }
+  } while (!admitted_.compare_exchange_weak(admitted, admitted + 1, std::memory_order_relaxed));
+  return true;
 }
 
 void stage_core::join_engine() {
@@ -236,8 +288,17 @@ void stage_core::admit() {
 void stage_core::wait_for_room() {
   std::unique_lock lock{room_mutex_};
   blocked_.fetch_add(1, std::memory_order_seq_cst);
-  while (!try_admit()) room_.wait_for(lock, look_for_room);
+  while (!try_admit()) {
+    if (looked_for_) {
+      room_.wait(lock);
+      continue;
+    }
+    looked_for_ = true;
+    room_.wait_for(lock, look_for_room);
+    looked_for_ = false;
+  }
   blocked_.fetch_sub(1, std::memory_order_relaxed);
+  room_.notify_one();  // there may be more room, and somebody has to look for it
 }
 
 void stage_core::dismiss() noexcept { admitted_.fetch_sub(1, std::memory_order_relaxed); }
@@ -272,8 +333,9 @@ claim_result stage_core::claim(cell& listed) noexcept {
 
 void stage_core::unclaim(cell& claimed) noexcept {
   stage_core& core = claimed.stage();
-  claimed.add_handle();
   std::lock_guard const lock{core.order_mutex_};
+  if (core.list_closed_) return;  // its stage was destroyed meanwhile: nobody will gather it
+  claimed.add_handle();
   cell* previous = core.last_listed_;
   while (previous != nullptr && previous->index_ > claimed.index_) previous = previous->previous_listed_;
   cell* const next = previous != nullptr ? previous->next_listed_ : core.first_listed_;
@@ -319,6 +381,11 @@ bool stage_core::wake_next() noexcept {
   return true;
 }
 
+bool stage_core::wants_runner() noexcept {
+  std::lock_guard const lock{ready_mutex_};
+  return first_ready_ != nullptr || first_returning_ != nullptr || awaited_;
+}
+
 void stage_core::post_runner() noexcept { engine::instance().post(*node_.load(std::memory_order_relaxed)); }
 
 void stage_core::ready(cell& runnable) noexcept {
@@ -331,7 +398,6 @@ void stage_core::ready(cell& runnable) noexcept {
     }
     (last_ready_ != nullptr ? last_ready_->next_ready_ : first_ready_) = &runnable;
     last_ready_ = &runnable;
-    queued_.store(queued_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     wake = wake_next();
   }
   if (wake) post_runner();
@@ -350,7 +416,6 @@ void stage_core::run() noexcept {
     cell& next = *first_ready_;
     first_ready_ = next.next_ready_;
     if (first_ready_ == nullptr) last_ready_ = nullptr;
-    queued_.store(queued_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
     started_.store(started_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
     bool const wake = wake_next();
     lock.unlock();
@@ -408,6 +473,7 @@ void stage_core::regain_slot() noexcept {
     (last_returning_ != nullptr ? last_returning_->next : first_returning_) = &here;
     last_returning_ = &here;
   }
+  // NOLINTNEXTLINE(clang-analyzer-core.StackAddressEscape): hand_slot_on() takes `here` out of the list before it ends
   here.granted.sleep();
 }
 
@@ -419,9 +485,25 @@ void stage_core::serve(cell& runnable) noexcept {
 }
 
 void stage_core::refuse(cell& unstarted) noexcept {
-  refused_.fetch_add(1, std::memory_order_relaxed);
-  unstarted.run(cancelled_failure(unstarted));
-  finish(unstarted);
+  // To finish one may refuse those that depend on it. They are put in a row: a long chain must not fill the stack.
+  struct row {
+    cell* first = nullptr;
+    cell* last = nullptr;
+    bool being_refused = false;
+  };
+  thread_local constinit row refused{};
+  unstarted.next_ready_ = nullptr;
+  (refused.first != nullptr ? refused.last->next_ready_ : refused.first) = &unstarted;
+  refused.last = &unstarted;
+  if (std::exchange(refused.being_refused, true)) return;
+  while (refused.first != nullptr) {
+    cell& next = *std::exchange(refused.first, refused.first->next_ready_);
+    stage_core& core = next.stage();
+    core.refused_.fetch_add(1, std::memory_order_relaxed);
+    next.run(core.cancelled_failure(next));
+    core.finish(next);
+  }
+  refused.being_refused = false;
 }
 
 void stage_core::finish(cell& finished) noexcept {
@@ -441,17 +523,12 @@ void stage_core::finish(cell& finished) noexcept {
     oldest = oldest->next;  // before notify(): the link may be gone after it
     who.notify();
   }
-  finished.drop(1);
-
   if (blocked_.load(std::memory_order_relaxed) > 0) {
     // Not for every place: a wake-up costs more than many items.
-    std::uint64_t const in_flight = admitted_.load(std::memory_order_relaxed) - 1 - count;
+    std::uint64_t const in_flight = admitted_.load(std::memory_order_relaxed) - count;
     if (in_flight <= capacity_ - std::max<std::size_t>(1, capacity_ / 4)) room_.notify_one();
   }
-  // The last call of a retired stage; no other finish() can see these two equal.
-  if (retired_.load(std::memory_order_acquire) && count == admitted_.load(std::memory_order_relaxed)) {
-    core_registry::instance().give(*this);
-  }
+  finished.drop(1);  // last: it may free the cell, and the last cell of a retired stage gives the core away
 }
 
 // ---- what is known of a stage
@@ -462,7 +539,7 @@ stage_stats stage_core::stats() const noexcept {
   std::uint64_t const refused = refused_.load(std::memory_order_acquire);
   std::uint64_t const finished = finished_.load(std::memory_order_acquire);
   std::uint64_t const started = started_.load(std::memory_order_acquire) + refused;
-  std::uint64_t const admitted = admitted_.load(std::memory_order_acquire) - 1;
+  std::uint64_t const admitted = admitted_.load(std::memory_order_acquire);
   auto const difference = [](std::uint64_t more, std::uint64_t less) { return more > less ? more - less : 0; };
   return {.queued = difference(admitted, std::max(started, finished)),
           .running = difference(started, finished),
@@ -470,28 +547,11 @@ stage_stats stage_core::stats() const noexcept {
           .failed = failed};
 }
 
-namespace {
-
-failure_ptr describe(error_kind kind, std::shared_ptr<std::string const> const& stage, std::size_t index,
-                     auto const& text, auto const& cause) noexcept {
-  // What is left to say when there is no memory to say it.
-  static failure_ptr const no_memory = std::make_shared<failure const>(
-      failure{error_kind::exception, "no memory was left, not even to describe the failure",
-              std::make_shared<std::string const>("unknown"), 0, 1, std::make_exception_ptr(std::bad_alloc{})});
-  try {
-    std::string what = text();
-    std::exception_ptr original = cause(what);
-    return std::make_shared<failure const>(failure{kind, std::move(what), stage, index, 1, std::move(original)});
-  } catch (...) {
-    return no_memory;
-  }
-}
-
-}  // namespace
-
 failure_ptr stage_core::describe_current_exception(cell const& failed) const noexcept {
-  return describe(error_kind::exception, name_, failed.index_, text_of_current_exception,
-                  [](std::string const&) { return std::current_exception(); });
+  failure_ptr described = describe(error_kind::exception, name_, failed.index_, text_of_current_exception,
+                                   [](std::string const&) { return std::current_exception(); });
+  see_exception_references();
+  return described;
 }
 
 failure_ptr stage_core::cancelled_failure(cell const& unstarted) const noexcept {

@@ -52,7 +52,9 @@ class future {
   /// Waits; the result, which stays where it is. Rethrows the original exception of the item that failed first;
   /// throws already_gathered when T cannot be copied and gather has moved it away.
   auto get() const& -> std::add_lvalue_reference_t<T const> {
-    detail::result_cell<T>& finished = require_value();
+    detail::result_cell<T>& finished = checked();
+    finished.wait();
+    if (finished.failed()) std::rethrow_exception(finished.failed()->cause);
     if constexpr (!detail::copyable<T>::value) {
       if (detail::stage_core::gathered(finished)) detail::stage_core::throw_already_gathered(finished);
     }
@@ -62,18 +64,14 @@ class future {
   /// Waits and takes the result: out of its stage's gather, and moved where no copy of this future is left.
   /// Rethrows and throws as above. Leaves this future not valid.
   auto get() && -> T {
-    detail::result_cell<T>& finished = require_value();
-    take_out_of_gather(finished);
-    auto const handle = std::move(cell_);
+    auto const handle = take_finished();
+    if (handle->failed()) std::rethrow_exception(handle->failed()->cause);
     if constexpr (!std::is_void_v<T>) return handle->take();
   }
 
   /// Waits and takes the result or the error, as get() && does, without throwing for the item.
   [[nodiscard]] auto outcome() && -> penstock::outcome<T> {
-    detail::result_cell<T>& finished = checked();
-    finished.wait();
-    take_out_of_gather(finished);
-    auto const handle = std::move(cell_);
+    auto const handle = take_finished();
     if (handle->failed()) return {handle->index(), handle->error()};
     return {handle->index(), handle->take()};
   }
@@ -90,16 +88,14 @@ class future {
     if (!cell_) throw std::logic_error{"future: it has no item (default-constructed, moved from, or taken already)"};
     return *cell_;
   }
-  detail::result_cell<T>& require_value() const {
+  // Waits, and takes the item out of its stage's gather and out of this future.
+  [[nodiscard]] detail::cell_handle<detail::result_cell<T>> take_finished() {
     detail::result_cell<T>& finished = checked();
     finished.wait();
-    if (finished.failed()) std::rethrow_exception(finished.failed()->cause);
-    return finished;
-  }
-  static void take_out_of_gather(detail::result_cell<T>& finished) {
     if (detail::stage_core::claim(finished) == detail::claim_result::gathered && !detail::copyable<T>::value) {
       detail::stage_core::throw_already_gathered(finished);
     }
+    return std::move(cell_);
   }
 
   detail::cell_handle<detail::result_cell<T>> cell_;

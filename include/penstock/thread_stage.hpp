@@ -26,29 +26,35 @@ namespace penstock {
 /// thread_stage<image(image, int)>. A body may block; `concurrency` bodies run at once, whatever the number of cores.
 /// It may throw: that item fails, and the items that depend on it, and no other.
 ///
-/// Thread-safe: any thread may scatter, gather and ask. scatter() blocks at capacity, gather() and outcomes() until the
-/// items are finished. The destructor cancels what has not started and waits for running bodies; futures outlive it.
-/// Constructing a stage starts no thread.
+/// Thread-safe: any thread may scatter, gather and ask. There is one body object, which several threads call at once.
+/// scatter() blocks at capacity, gather() and outcomes() until the items are finished. The destructor cancels what has not
+/// started and waits for running bodies, so a body must not destroy its own stage; futures outlive it. A moved-from stage
+/// can only be destroyed. Constructing a stage starts no thread; the first scatter of a program does.
 template <class Signature>
 class thread_stage;
 
 template <class R, class... P>
 class thread_stage<R(P...)> {
+  // A stage is callable itself, but to take one as a body is always a copy that was not meant.
+  template <class Body>
+  static constexpr bool accepts =
+      std::is_invocable_r_v<R, std::decay_t<Body>&, P...> && !std::is_same_v<std::remove_cvref_t<Body>, thread_stage>;
+
  public:
   using result_type = std::remove_cvref_t<R>;
 
   /// Takes ownership of the body. Throws std::invalid_argument for an option out of range.
   template <class Body>
-    requires std::is_invocable_r_v<R, std::decay_t<Body>&, P...>
+    requires accepts<Body>
   thread_stage(stage_options const& options, Body&& body)
       : body_{std::make_unique<detail::stored_body<std::decay_t<Body>, R, P...>>(std::forward<Body>(body))},
         core_{&detail::stage_core::open(options, body_.get())} {}
   template <class Body>
-    requires std::is_invocable_r_v<R, std::decay_t<Body>&, P...>
+    requires accepts<Body>
   thread_stage(int concurrency, Body&& body)
       : thread_stage{stage_options{.concurrency = concurrency}, std::forward<Body>(body)} {}
   template <class Body>
-    requires std::is_invocable_r_v<R, std::decay_t<Body>&, P...>
+    requires accepts<Body>
   explicit thread_stage(Body&& body) : thread_stage{stage_options{}, std::forward<Body>(body)} {}
 
   thread_stage(thread_stage&&) noexcept = default;
@@ -62,7 +68,10 @@ class thread_stage<R(P...)> {
   /// future that is moved in passes its result on by move; one that is copied shares it.
   ///
   /// Blocks while the stage is at capacity, except inside a body, where it exceeds the bound rather than deadlock.
-  /// Throws what copying an argument throws, and already_gathered; then nothing has been scattered.
+  /// Throws what copying an argument throws, already_gathered, std::logic_error for a future without an item,
+  /// std::invalid_argument where .unpack = false leaves a tuple with no parameter, std::bad_alloc, and, the first time in
+  /// a program, std::system_error when there is no thread to be had. Then nothing has been scattered; what was moved in
+  /// is gone.
   template <class... A>
   future<result_type> scatter(A&&... arguments) {
     core_->admit();

@@ -181,7 +181,7 @@ TEST_F(Preprocess, BadItemsFailAloneAndAreNamed) {
   for (json const& row : manifest()) {
     if (row["status"] == "ok") {
       EXPECT_FALSE(row.contains("error"));
-      seen.push_back("ok");
+      seen.emplace_back("ok");
     } else {
       EXPECT_FALSE(row.contains("row"));
       EXPECT_THAT(row["error"]["what"].get<std::string>(), Not(IsEmpty()));

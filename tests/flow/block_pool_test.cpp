@@ -20,7 +20,7 @@ TEST(BlockPool, BlocksAreAlignedAndNeverHandedOutTwice) {
   std::mt19937 random{1};
   for (int i = 0; i < 20'000; ++i) {
     std::size_t const size = 1 + random() % 1'000;
-    void* const block = acquire_block(size);
+    void* const block = acquire_block(size, 64);
     EXPECT_EQ(reinterpret_cast<std::uintptr_t>(block) % 64, 0U);
     std::memset(block, static_cast<int>(size % 251), size);
     held.emplace_back(block, size);
@@ -30,10 +30,10 @@ TEST(BlockPool, BlocksAreAlignedAndNeverHandedOutTwice) {
       held.pop_back();
       auto const* const bytes = static_cast<unsigned char const*>(freed);
       for (std::size_t k = 0; k < freed_size; ++k) ASSERT_EQ(bytes[k], freed_size % 251) << "two owners of one block";
-      release_block(freed, freed_size);
+      release_block(freed, freed_size, 64);
     }
   }
-  for (auto const& [block, size] : held) release_block(block, size);
+  for (auto const& [block, size] : held) release_block(block, size, 64);
 }
 
 TEST(BlockPool, BlocksTravelBetweenThreadsThatComeAndGo) {
@@ -44,12 +44,12 @@ TEST(BlockPool, BlocksTravelBetweenThreadsThatComeAndGo) {
     for (int t = 0; t < 4; ++t) {
       threads.emplace_back([&] {
         for (int i = 0; i < 500; ++i) {
-          void* const block = acquire_block(128);
+          void* const block = acquire_block(128, 8);
           std::memset(block, 1, 128);
           std::lock_guard const lock{mutex};
           passed.push_back(block);
           if (i % 2 == 1) {
-            release_block(passed.front(), 128);
+            release_block(passed.front(), 128, 8);
             passed.front() = passed.back();
             passed.pop_back();
           }
@@ -57,7 +57,7 @@ TEST(BlockPool, BlocksTravelBetweenThreadsThatComeAndGo) {
       });
     }
   }
-  for (void* const block : passed) release_block(block, 128);
+  for (void* const block : passed) release_block(block, 128, 8);
 }
 
 }  // namespace

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <penstock/thread_stage.hpp>
+#include <penstock/usable_processors.hpp>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <tbb/global_control.h>
 #include <tbb/task_arena.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <latch>
@@ -29,6 +31,15 @@ void expect_all_at_once(int bodies) {
   for (int i = 0; i < bodies; ++i) meet.scatter(i);
   EXPECT_EQ(meet.gather().size(), static_cast<std::size_t>(bodies));
 }
+
+bool in_arena() { return tbb::this_task_arena::current_thread_index() != tbb::task_arena::not_initialized; }
+
+bool without_arena() {
+  char const* const runners = std::getenv("PENSTOCK_RUNNERS");
+  return runners != nullptr && std::string_view{runners} == "threads";
+}
+
+int arena_slots() { return std::min(64, 4 * penstock::usable_processors()); }
 
 class foreign_control {
  public:
@@ -124,11 +135,9 @@ TEST(Concurrency, BodiesRunInTheArenaOrOnEngineThreadsNeverOnTheCaller) {
   std::atomic<int> engine_thread{0};
   std::atomic<int> caller{0};
   auto const me = std::this_thread::get_id();
-  std::latch all_in{64};
   thread_stage where{{.concurrency = 64, .capacity = 4}, [&](int x) {
                        if (std::this_thread::get_id() == me) ++caller;
-                       else if (tbb::this_task_arena::current_thread_index() != tbb::task_arena::not_initialized)
-                         ++arena;
+                       else if (in_arena()) ++arena;
                        else ++engine_thread;
                        (void)x;
                      }};
@@ -136,9 +145,57 @@ TEST(Concurrency, BodiesRunInTheArenaOrOnEngineThreadsNeverOnTheCaller) {
   where.gather();
   EXPECT_EQ(arena + engine_thread, 1'000);
   EXPECT_EQ(caller, 0);
-  char const* const runners = std::getenv("PENSTOCK_RUNNERS");
-  if (runners != nullptr && std::string_view{runners} == "threads") EXPECT_EQ(arena, 0);
+  if (without_arena()) EXPECT_EQ(arena, 0);
   else EXPECT_GT(arena, 0);
+}
+
+TEST(Concurrency, TheArenaIsUsedAgainAfterItWasFull) {
+  if (without_arena()) GTEST_SKIP() << "PENSTOCK_RUNNERS=threads: there is no arena";
+  expect_all_at_once(arena_slots() + 10);
+  thread_stage where{1, [](int) { return in_arena(); }};
+  while (!where.scatter(0).get()) {
+  }
+  (void)where.gather();
+}
+
+TEST(Concurrency, ABodyThatComesBackGetsTheSlotOfALateWakeUp) {
+  if (without_arena()) GTEST_SKIP() << "PENSTOCK_RUNNERS=threads: there is no arena";
+  // A wake-up waits in an arena full of blocked bodies; the cell it was for is taken by another runner; the slot that it
+  // stands for is what a body needs that returns from a wait.
+  std::latch end{1};
+  std::latch waited_for{1};
+  std::atomic<int> crowd_in{0};
+  std::latch second_go{1};
+  std::atomic<int> inside{0};
+  thread_stage slow{1, [&](int x) {
+                      waited_for.wait();
+                      return x;
+                    }};
+  auto input = slow.scatter(5);
+  thread_stage two{2, [&](int x) {
+                     ++inside;
+                     if (x == 0) return input.get();
+                     if (x == 1) second_go.wait();
+                     else end.wait();
+                     return x;
+                   }};
+  auto first = two.scatter(0);
+  two.scatter(1);
+  while (inside < 2) std::this_thread::yield();
+  int const crowd = arena_slots();
+  thread_stage block{crowd, [&](int x) {
+                       ++crowd_in;
+                       end.wait();
+                       return x;
+                     }};
+  for (int i = 0; i < crowd; ++i) block.scatter(i);
+  while (crowd_in < crowd) std::this_thread::yield();
+  two.scatter(2);
+  second_go.count_down();
+  while (inside < 3) std::this_thread::yield();
+  waited_for.count_down();
+  EXPECT_EQ(first.get(), 5);  // while all others are still blocked
+  end.count_down();
 }
 
 TEST(Concurrency, TwentyThousandRoundsOfOneItemNeverHang) {

@@ -6,11 +6,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <latch>
 #include <memory>
 #include <optional>
+#include <random>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -124,6 +127,172 @@ TEST(Lifetime, ACoreIsUsedAgainOnlyWhenItsLastCallHasEnded) {
     for (int k = 0; k < 20; ++k) next.scatter(k);
     auto const results = next.gather();
     for (int k = 0; k < 20; ++k) EXPECT_EQ(results[static_cast<std::size_t>(k)], -k);
+  }
+}
+
+TEST(Lifetime, BodiesThatWaitForFuturesDoNotHoldUpTheDestructor) {
+  thread_stage other{4, [](int x) { return x; }};
+  std::mt19937 random{1};
+  for (int round = 0; round < 2'000; ++round) {
+    thread_stage waiting{1, [&other](int x) { return other.scatter(x).get(); }};
+    for (int i = 0; i < 4; ++i) waiting.scatter(i);
+    for (auto spins = random() % 2'000; spins > 0; --spins) std::atomic_signal_fence(std::memory_order_seq_cst);
+  }
+}
+
+TEST(Lifetime, ALongChainIsCancelledWithoutRecursion) {
+  constexpr int length = 200'000;
+  std::latch started{1};
+  std::latch go{1};
+  thread_stage gate{1, [&](int x) {
+                      started.count_down();
+                      go.wait();
+                      return x;
+                    }};
+  future<int> end = gate.scatter(0);
+  {
+    thread_stage fold{{.concurrency = 1, .capacity = length}, [](int sum, int x) { return sum + x; }};
+    for (int i = 0; i < length; ++i) end = fold.scatter(std::move(end), i);
+    started.wait();
+  }
+  go.count_down();
+  EXPECT_EQ(std::move(end).outcome().error().kind(), error_kind::cancelled);
+}
+
+TEST(Lifetime, AFutureKnowsItsStageAfterItsEnd) {
+  thread_stage use{1, [](int x) { return x; }};
+  future<int> gathered;
+  {
+    thread_stage alpha{{.concurrency = 1, .name = "alpha"}, [](int x) { return x; }};
+    gathered = alpha.scatter(1);
+    (void)alpha.gather();
+  }
+  thread_stage beta{{.concurrency = 1, .name = "beta"}, [](int x) { return x; }};
+  try {
+    use.scatter(gathered);
+    FAIL() << "a gathered future was scattered";
+  } catch (penstock::already_gathered const& error) {
+    EXPECT_EQ(error.stage(), "alpha");
+  }
+}
+
+TEST(Lifetime, ABodyMayDestroyAStageThatWaitsForIt) {
+  std::optional<thread_stage<int(int)>> waiting;
+  std::latch inside{1};
+  std::latch go{1};
+  thread_stage<int(int)> destroyer{1, [&](int x) {
+                                     if (x == 0) {
+                                       go.count_down();
+                                       waiting.reset();
+                                     }
+                                     return x;
+                                   }};
+  waiting.emplace(1, [&](int) {
+    inside.count_down();
+    go.wait();
+    return destroyer.scatter(7).get();
+  });
+  auto result = waiting->scatter(1);
+  inside.wait();
+  destroyer.scatter(0);
+  EXPECT_EQ(result.get(), 7);
+  EXPECT_EQ(destroyer.outcomes().size(), 1U);
+}
+
+TEST(Lifetime, ABodyThatDestroysItsOwnStageIsToldSo) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      {
+        std::optional<thread_stage<void(int)>> self;
+        self.emplace(penstock::stage_options{.name = "phoenix"}, [&](int) { self.reset(); });
+        self->scatter(0).wait();
+      },
+      "'phoenix' is destroyed by one of its own bodies");
+}
+
+// Holds the thread that destroys it.
+struct slow_to_die {
+  std::latch* dying = nullptr;
+  std::latch* may_die = nullptr;
+  slow_to_die() = default;
+  slow_to_die(std::latch& announce, std::latch& wait) : dying{&announce}, may_die{&wait} {}
+  slow_to_die(slow_to_die&& other) noexcept : dying{std::exchange(other.dying, nullptr)}, may_die{other.may_die} {}
+  ~slow_to_die() {
+    if (dying == nullptr) return;
+    dying->count_down();
+    may_die->wait();
+  }
+};
+
+TEST(Lifetime, ACallThatIsStillEndingKeepsItsCore) {
+  using stage = thread_stage<int(int)>;
+  std::latch upstream_go{1};
+  std::latch body_go{1};
+  std::latch body_in{1};
+  std::latch dying{1};
+  std::latch may_die{1};
+  thread_stage upstream{1, [&](int x) {
+                          upstream_go.wait();
+                          return x;
+                        }};
+  std::optional<stage> middle;
+  middle.emplace(1, [&](int x) {
+    body_in.count_down();
+    body_go.wait();
+    return x;
+  });
+  std::optional<thread_stage<int(int, slow_to_die const&)>> last;
+  last.emplace(1, [](int x, slow_to_die const&) { return x; });
+  middle->scatter(100);
+  body_in.wait();
+  auto unstarted = middle->scatter(101);
+  auto pending = middle->scatter(upstream.scatter(1));
+  auto end = last->scatter(pending, slow_to_die{dying, may_die});
+  last.reset();
+  std::thread destroyer{[&] { middle.reset(); }};  // waits for the body, and refuses what comes from upstream
+  unstarted.wait();                                // cancelled, so the destructor has begun
+  upstream_go.count_down();
+  dying.wait();  // upstream's runner is ending `pending` and what depends on it
+  body_go.count_down();
+  destroyer.join();
+  {
+    stage reused{1, [](int x) { return x; }};
+  }
+  may_die.count_down();
+  (void)upstream.outcomes();
+  std::vector<std::unique_ptr<stage>> next;
+  for (int factor = 1; factor <= 3; ++factor) {
+    next.push_back(std::make_unique<stage>(1, [factor](int x) { return x * factor; }));
+  }
+  for (int factor = 1; factor <= 3; ++factor) {
+    auto& each = *next[static_cast<std::size_t>(factor - 1)];
+    for (int x = 1; x <= 3; ++x) each.scatter(x);
+    EXPECT_EQ(each.gather(), (std::vector<int>{factor, 2 * factor, 3 * factor})) << "two stages share one core";
+  }
+}
+
+TEST(Lifetime, ARefusedScatterMayMeetTheEndOfItsArgumentsStage) {
+  thread_stage use{1, [](std::vector<int> const& v, int) { return v.size(); }};
+  thread_stage number{1, [](int x) { return x; }};
+  auto gathered = number.scatter(1);
+  (void)number.gather();
+  for (int round = 0; round < 40; ++round) {
+    std::optional<thread_stage<int(int)>> brief;
+    brief.emplace(penstock::stage_options{.concurrency = 1, .capacity = 2'000}, [](int x) { return x; });
+    std::vector<future<int>> results;
+    for (int i = 0; i < 2'000; ++i) results.push_back(brief->scatter(i));
+    for (auto& each : results) each.wait();
+    std::latch start{2};
+    std::thread destroyer{[&] {
+      start.arrive_and_wait();
+      brief.reset();
+    }};
+    start.arrive_and_wait();
+    EXPECT_THROW(use.scatter(results, gathered), penstock::already_gathered);
+    destroyer.join();
+    thread_stage text{1, [](int x) { return std::to_string(x); }};
+    text.scatter(1);
+    EXPECT_EQ(text.gather(), std::vector<std::string>{"1"});
   }
 }
 

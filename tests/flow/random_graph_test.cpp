@@ -12,6 +12,7 @@
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -134,15 +135,95 @@ class random_program {
   std::vector<expectation> expected_;
 };
 
-TEST(RandomGraph, EveryItemEndsOnceWithTheRightOutcome) {
-  char const* const rounds_asked = std::getenv("PENSTOCK_STRESS_ROUNDS");
-  int const rounds = rounds_asked == nullptr ? 500 : std::atoi(rounds_asked);
+// Bodies that wait for futures of lower stages, gather them, build and destroy stages of their own; threads that scatter,
+// gather and wait at the same time.
+class nested_program {
+ public:
+  explicit nested_program(unsigned seed) : random_{seed} {}
+
+  void run() {
+    int const stages = pick(1, 3);
+    for (int i = 0; i < stages; ++i) upper_.push_back(make_upper(pick(0, 3)));
+    std::vector<std::vector<future<tracked>>> results(2);
+    {
+      std::vector<std::jthread> users;
+      for (auto& mine : results) users.emplace_back([this, &mine, seed = random_()] { use(mine, seed); });
+    }
+    if (pick(0, 1) == 0) upper_.clear();  // in mid-flight
+    for (auto& mine : results) {
+      for (auto& each : mine) (void)std::move(each).outcome();
+    }
+    results.clear();
+    upper_.clear();
+    (void)base_.outcomes();
+  }
+
+ private:
+  using stage = thread_stage<tracked(tracked const&)>;
+
+  int pick(int low, int high) { return std::uniform_int_distribution<int>{low, high}(random_); }
+  penstock::stage_options small_options() {
+    return {.concurrency = pick(1, 3), .capacity = static_cast<std::size_t>(pick(1, 6))};
+  }
+
+  std::unique_ptr<stage> make_upper(int kind) {
+    return std::make_unique<stage>(small_options(), [this, kind](tracked const& x) {
+      switch (kind) {
+        case 0: return tracked{base_.scatter(x).get().number};
+        case 1: {
+          auto first = base_.scatter(x);
+          auto second = base_.scatter(tracked{x.number + 1});
+          return tracked{first.get().number + std::move(second).get().number};
+        }
+        case 2: {
+          stage own{1, [this](tracked const& y) { return base_.scatter(y).get(); }};
+          own.scatter(x);
+          auto const second = own.scatter(tracked{x.number + 3});
+          if (x.number % 2 == 0) second.wait();
+          return x;
+        }
+        default: (void)base_.outcomes(); return x;
+      }
+    });
+  }
+
+  void use(std::vector<future<tracked>>& mine, std::mt19937::result_type seed) {
+    std::mt19937 random{seed};
+    for (int i = 0; i < 40; ++i) {
+      stage& target = *upper_[random() % upper_.size()];
+      try {
+        if (mine.empty() || random() % 2 == 0)
+          mine.push_back(target.scatter(tracked{static_cast<long>(random() % 50)}));
+        else mine.push_back(target.scatter(mine[random() % mine.size()]));
+        if (random() % 10 == 0) (void)target.outcomes();
+        if (random() % 7 == 0) (void)mine[random() % mine.size()].get();
+      } catch (penstock::already_gathered const&) {
+      } catch (value_error const&) {
+      }
+    }
+  }
+
+  std::mt19937 random_;
+  stage base_{small_options(), [](tracked const& x) {
+                if (x.number % 13 == 12) throw value_error{"thirteen"};
+                return tracked{x.number + 1};
+              }};
+  std::vector<std::unique_ptr<stage>> upper_;
+};
+
+template <class Program>
+void run_programs(int default_rounds) {
+  char const* const asked = std::getenv("PENSTOCK_STRESS_ROUNDS");
+  int const rounds = asked == nullptr ? default_rounds : std::atoi(asked);
   for (int round = 0; round < rounds; ++round) {
     SCOPED_TRACE("seed " + std::to_string(round));
-    random_program{static_cast<unsigned>(round)}.run();
+    Program{static_cast<unsigned>(round)}.run();
     ASSERT_EQ(tracked::alive, 0) << "a value was lost or kept";
     if (testing::Test::HasFailure()) return;
   }
 }
+
+TEST(RandomGraph, EveryItemEndsOnceWithTheRightOutcome) { run_programs<random_program>(500); }
+TEST(RandomGraph, BodiesMayWaitGatherBuildAndDestroyStages) { run_programs<nested_program>(200); }
 
 }  // namespace

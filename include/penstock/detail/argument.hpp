@@ -14,6 +14,7 @@
 #include <tuple>
 #include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
 // How the arguments of scatter() wait in a cell and reach the body's parameters. An argument is a value, a future, or a
@@ -44,14 +45,19 @@ struct future_of<std::vector<future<T>>> {
   using type = T;
 };
 
-/// Lends a waiting value to one parameter of type P for the time of the call. A reference to const binds to the value
-/// itself; any other parameter gets the value moved when `movable`, else a copy.
+/// Lends a waiting value to one parameter of type P for the time of the call. A reference to const, or a view of const
+/// elements, refers to the value itself; any other parameter gets the value moved when `movable`, else a copy of it.
 template <class P, class Value>
 class lent {
   using object = std::remove_cvref_t<P>;
   static constexpr bool binds_to_value = std::is_lvalue_reference_v<P> && std::is_const_v<std::remove_reference_t<P>> &&
                                          std::is_convertible_v<Value const*, object const*>;
   static constexpr bool needs_object = std::is_reference_v<P> && !binds_to_value;
+  static constexpr bool is_view_of_value = std::ranges::view<object> && !std::ranges::view<Value>;
+  static constexpr bool is_mutable_view = is_view_of_value && !std::is_convertible_v<Value const&, object>;
+  static_assert(binds_to_value || std::is_convertible_v<Value, object> || std::is_convertible_v<Value const&, object> ||
+                    std::is_convertible_v<Value&, object>,
+                "scatter: an argument does not convert to its parameter");
 
  public:
   lent(Value& value, bool movable) noexcept : value_{&value}, movable_{movable} {}
@@ -63,23 +69,34 @@ class lent {
       if constexpr (std::is_same_v<object, Value>) {
         if (movable_) return static_cast<P>(*value_);
       }
-      return static_cast<P>(own_.emplace(convert()));
+      return static_cast<P>(own_.emplace(convert<object>()));
     } else {
-      return convert();
+      return convert<object>();
     }
   }
 
  private:
-  object convert() {
-    if constexpr (copyable<Value>::value && std::is_convertible_v<Value const&, object>) {
-      if (!movable_) return static_cast<object>(std::as_const(*value_));
+  template <class Object>  // a template, since an abstract class has no such function
+  Object convert() {
+    if constexpr (is_mutable_view) {
+      return movable_ ? *value_ : copy_.emplace(std::as_const(*value_));
+    } else if constexpr (is_view_of_value) {
+      return std::as_const(*value_);
+    } else {
+      if constexpr (copyable<Value>::value) {
+        if (!movable_) {
+          if constexpr (std::is_convertible_v<Value const&, Object>) return static_cast<Object>(std::as_const(*value_));
+          else return static_cast<Object>(Value{std::as_const(*value_)});
+        }
+      }
+      return static_cast<Object>(std::move(*value_));
     }
-    return static_cast<object>(std::move(*value_));
   }
 
   Value* value_;
   bool movable_;
-  std::conditional_t<needs_object, std::optional<object>, std::monostate> own_;
+  [[no_unique_address]] std::conditional_t<needs_object, std::optional<object>, std::monostate> own_;
+  [[no_unique_address]] std::conditional_t<is_mutable_view, std::optional<Value>, std::tuple<>> copy_;
 };
 
 /// Takes an argument's item out of its stage's gather; true when it was to be gathered until now.
@@ -89,18 +106,24 @@ inline bool claim_for_scatter(cell& input) {
   return found == claim_result::was_listed;
 }
 
-/// A value, kept as the parameter's own type. Where the parameter is only a view (std::string_view, std::span) of an
-/// argument that owns its elements, the argument itself is kept, so that the view does not dangle.
+/// A value, kept as the parameter's own type. The argument itself is kept where the parameter only refers to it: a view
+/// (std::string_view, std::span) of what owns its elements, or a reference to a base class.
 template <class P, class Argument>
 class value_argument {
   using object = std::remove_cvref_t<P>;
-  static constexpr bool keeps_argument = std::ranges::view<object> && !std::ranges::view<std::decay_t<Argument>>;
+  using argument = std::decay_t<Argument>;
+  static constexpr bool is_viewed = std::ranges::view<object> && !std::ranges::view<argument>;
+  static constexpr bool is_derived = std::is_lvalue_reference_v<P> && std::is_const_v<std::remove_reference_t<P>> &&
+                                     std::is_convertible_v<argument const*, object const*>;
 
  public:
   static constexpr std::size_t parameters = 1;
-  using value_type = std::conditional_t<keeps_argument, std::decay_t<Argument>, object>;
+  using value_type = std::conditional_t<is_viewed || is_derived, argument, object>;
 
-  explicit value_argument(Argument&& argument) : value_(std::forward<Argument>(argument)) {}
+  explicit value_argument(Argument&& given) : value_(std::in_place, std::forward<Argument>(given)) {
+    static_assert(std::is_convertible_v<Argument, value_type>,
+                  "scatter: an argument does not convert to its parameter");
+  }
   void claim() noexcept {}
   void unclaim() noexcept {}
   void subscribe(cell&) noexcept {}

@@ -28,7 +28,10 @@ class stored_body final : public erased_body<R, P...> {
  public:
   template <class B>
   explicit stored_body(B&& body) : body_(std::forward<B>(body)) {}
-  R call(P... parameters) override { return body_(std::forward<P>(parameters)...); }
+  R call(P... parameters) override {
+    if constexpr (std::is_void_v<R>) body_(std::forward<P>(parameters)...);
+    else return body_(std::forward<P>(parameters)...);
+  }
 
  private:
   Body body_;
@@ -70,7 +73,7 @@ class call<R(P...), type_list<H...>> final : public result_cell<std::remove_cvre
   /// stage's gather.
   template <class... A>
   static call& create(stage_core& stage, A&&... arguments) {
-    void* const block = acquire_block(sizeof(call));
+    void* const block = acquire_block(sizeof(call), alignof(call));
     call* created = nullptr;
     try {
       created = ::new (block) call(stage, std::forward<A>(arguments)...);
@@ -78,7 +81,7 @@ class call<R(P...), type_list<H...>> final : public result_cell<std::remove_cvre
       return *created;
     } catch (...) {
       if (created != nullptr) created->~call();
-      release_block(block, sizeof(call));
+      release_block(block, sizeof(call), alignof(call));
       throw;
     }
   }
@@ -119,8 +122,10 @@ class call<R(P...), type_list<H...>> final : public result_cell<std::remove_cvre
   }
 
   void dispose() noexcept override {
+    stage_core& stage = this->stage();
     this->~call();
-    release_block(this, sizeof(call));
+    release_block(this, sizeof(call), alignof(call));
+    stage.forget_cell();
   }
 
   cell const* first_failed_input() const noexcept {

@@ -62,8 +62,8 @@ class cell_batch {
 /// What a stage is to the engine, whatever its types: bounds, the queue of ready cells, the runners that serve it, the
 /// list for gather, counters.
 ///
-/// Cores live as long as the program: a retired one is used again when its last cell is finished. So a cell, a future
-/// or a late message may point to its core at any time, whichever end of a chain was destroyed first.
+/// Cores live as long as the program, and a retired one is used again only when its last cell has been freed. So a cell,
+/// and a late message to its node, may point to its core at any time, whichever end of a chain was destroyed first.
 /// Thread-safe. Blocking: admit, retire.
 class stage_core {
  public:
@@ -92,14 +92,18 @@ class stage_core {
   /// Empties the gather list and starts numbering from 0. Throws would_deadlock inside one of the stage's own bodies.
   [[nodiscard]] cell_batch detach();
 
+  /// A cell of this stage has been freed: the last thing that is done with it.
+  void forget_cell() noexcept;
+
   /// All inputs are subscribed: the cell may run when they are finished.
   static void submit(cell& complete) noexcept { complete.notify(); }
   /// The cell's inputs are finished.
   void ready(cell& runnable) noexcept;
   /// Serves ready cells until there are none; called by the engine for a wake-up that it posted.
   void run() noexcept;
-  /// Whether cells are ready, and how many have been served; for the engine's watch over late wake-ups.
-  [[nodiscard]] bool has_ready() const noexcept { return queued_.load(std::memory_order_relaxed) > 0; }
+  /// Whether one more runner could do something, and how many cells are finished; for the engine's watch over late
+  /// wake-ups.
+  [[nodiscard]] bool wants_runner() noexcept;
   [[nodiscard]] std::uint64_t finished() const noexcept { return finished_.load(std::memory_order_relaxed); }
 
   /// Whether this thread is in a body, of any stage.
@@ -129,7 +133,7 @@ class stage_core {
   void end_runner(std::unique_lock<adaptive_mutex>& lock) noexcept;
   void finish(cell& finished) noexcept;
   void serve(cell& runnable) noexcept;
-  void refuse(cell& unstarted) noexcept;
+  static void refuse(cell& unstarted) noexcept;
   void wait_for_room();
   void join_engine();
   [[nodiscard]] failure_ptr cancelled_failure(cell const& unstarted) const noexcept;
@@ -142,15 +146,18 @@ class stage_core {
   std::shared_ptr<std::string const> name_;
   std::atomic<runner_node*> node_{nullptr};  // set at the first scatter, kept when the core is used again
 
-  // The scattering side. The stage itself counts as one admitted item until it is retired.
+  // The scattering side.
   alignas(64) std::atomic<std::uint64_t> admitted_{0};
   std::atomic<std::uint64_t> finished_seen_{0};  // a late copy of finished_, so that scatter rarely reads that line
   adaptive_mutex order_mutex_;
-  cell* first_listed_ = nullptr;  // these four guarded by order_mutex_
+  cell* first_listed_ = nullptr;  // these guarded by order_mutex_
   cell* last_listed_ = nullptr;
   std::size_t listed_ = 0;
   std::size_t next_index_ = 0;
+  bool list_closed_ = false;            // by retire()
+  std::atomic<std::int64_t> freed_{0};  // cells freed; once retired, less all there ever were
   std::mutex room_mutex_;
+  bool looked_for_ = false;  // one of the threads that wait for room looks by itself
   std::condition_variable room_;
 
   // The running side.
@@ -164,14 +171,12 @@ class stage_core {
   bool waking_ = false;  // a posted runner has not started yet
   bool cancelled_ = false;
   bool awaited_ = false;                   // retire() waits for quiet_
-  std::atomic<std::size_t> queued_{0};     // written under ready_mutex_
   std::atomic<std::uint64_t> started_{0};  // written under ready_mutex_
   std::atomic<std::uint64_t> finished_{0};
   std::atomic<std::uint64_t> failed_{0};
   std::atomic<std::uint64_t> refused_{0};  // finished without being started
-  std::atomic<bool> retired_{false};
-  std::atomic<int> blocked_{0};     // threads in wait_for_room()
-  std::binary_semaphore quiet_{0};  // given when the last runner of a retiring stage has left
+  std::atomic<int> blocked_{0};            // threads in wait_for_room()
+  std::binary_semaphore quiet_{0};         // given when the last runner of a retiring stage has left
 };
 
 }  // namespace penstock::detail
