@@ -68,7 +68,7 @@ std::string headline(run_report const& report) {
   if (report.items.failed != 0) text += fmt::format(", {} failed", report.items.failed);
   std::size_t const untouched = report.inputs - report.items.finished();
   if (untouched != 0) text += fmt::format(", {} not done", untouched);
-  text += fmt::format(" in {:.1f} s ({:.1f} images/s)\n", report.elapsed.count(), per_second(report));
+  text += fmt::format(" in {:.2f} s ({:.1f} images/s)\n", report.elapsed.count(), per_second(report));
   return text;
 }
 
