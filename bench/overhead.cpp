@@ -21,9 +21,8 @@ constexpr std::size_t window = 1'000;
 int body(int x) { return x + 1; }
 
 void finish(benchmark::State& state) {
-  state.SetItemsProcessed(state.iterations() * items);
-  state.counters["ns/item"] = benchmark::Counter(static_cast<double>(state.iterations()) * items * 1e-9,
-                                                 benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+  using counter = benchmark::Counter;
+  state.counters["per_item"] = counter{items, counter::kIsIterationInvariantRate | counter::kInvert};
 }
 
 void raw_tbb_chain(benchmark::State& state) {
