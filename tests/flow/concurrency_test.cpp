@@ -167,12 +167,19 @@ TEST(Concurrency, ABodyThatComesBackGetsTheSlotOfALateWakeUp) {
   std::atomic<int> crowd_in{0};
   std::latch second_go{1};
   std::atomic<int> inside{0};
+  std::atomic<int> slots_taken{0};
   thread_stage slow{1, [&](int x) {
-                      waited_for.wait();
+                      if (in_arena()) ++slots_taken;
+                      ++inside;
+                      if (x == 5) waited_for.wait();
+                      else end.wait();
                       return x;
                     }};
   auto input = slow.scatter(5);
+  slow.scatter(6);  // so that the end of the first frees nothing in the arena
+  while (inside < 1) std::this_thread::yield();
   thread_stage two{2, [&](int x) {
+                     if (in_arena()) ++slots_taken;
                      ++inside;
                      if (x == 0) return input.get();
                      if (x == 1) second_go.wait();
@@ -181,18 +188,20 @@ TEST(Concurrency, ABodyThatComesBackGetsTheSlotOfALateWakeUp) {
                    }};
   auto first = two.scatter(0);
   two.scatter(1);
-  while (inside < 2) std::this_thread::yield();
-  int const crowd = arena_slots();
+  while (inside < 3) std::this_thread::yield();
+  int const crowd = arena_slots() - slots_taken;  // no more: nothing must tell the engine yet that the arena is full
   thread_stage block{crowd, [&](int x) {
                        ++crowd_in;
                        end.wait();
                        return x;
                      }};
-  for (int i = 0; i < crowd; ++i) block.scatter(i);
-  while (crowd_in < crowd) std::this_thread::yield();
+  for (int i = 0; i < crowd; ++i) {
+    block.scatter(i);
+    while (crowd_in <= i) std::this_thread::yield();
+  }
   two.scatter(2);
   second_go.count_down();
-  while (inside < 3) std::this_thread::yield();
+  while (inside < 4) std::this_thread::yield();  // the cell of the wake-up is taken
   waited_for.count_down();
   EXPECT_EQ(first.get(), 5);  // while all others are still blocked
   end.count_down();

@@ -227,19 +227,22 @@ TEST(ThreadStage, ScatterBlocksAtCapacityUntilAnItemIsFinished) {
                     }};
   for (int i = 0; i < 8; ++i) hold.scatter(i);
   EXPECT_FALSE(hold.try_scatter(100).has_value());
-  // Only the one item that may finish makes room for one more. Whoever goes beyond that is caught by his own count.
-  std::atomic<int> allowed{0};
+  std::atomic<int> accepted{8};
   std::thread producer{[&] {
     for (int i = 8; i < 100; ++i) {
       hold.scatter(i);
-      EXPECT_LE(i + 1 - allowed, 8) << "more than 8 items are in flight";
+      ++accepted;
     }
   }};
-  for (int i = 0; i < 100; ++i) {
-    EXPECT_LE(hold.stats().queued + hold.stats().running, 8U);
-    ++allowed;
-    let_go.release();
+  for (int finished = 0; finished < 92; ++finished) {
+    while (accepted < 8 + finished) std::this_thread::yield();
+    // A producer that did not block would have run on by now.
+    for (int looks = 0; looks < 200; ++looks) std::this_thread::yield();
+    EXPECT_EQ(accepted, 8 + finished);
+    EXPECT_EQ(hold.stats().queued + hold.stats().running, 8U);
+    let_go.release();  // one item finishes, one place is free
   }
+  let_go.release(8);
   producer.join();
   EXPECT_EQ(hold.gather(), iota(100));
 }
