@@ -95,6 +95,10 @@ void input_list::add_list(std::string const& path) {
   }
   std::string line;
   while (std::getline(list, line)) {
+    if (line.find('\0') != std::string::npos) {
+      throw std::runtime_error{fmt::format(
+          "input '@{}': it holds a zero byte; one path a line is read, as `find` prints without -print0", path)};
+    }
     if (line.ends_with('\r')) line.pop_back();
     if (!line.empty()) add_path(line);
   }

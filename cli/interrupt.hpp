@@ -3,7 +3,7 @@
 
 namespace penstock::cli {
 
-/// While alive, the first SIGINT or SIGTERM only sets a flag; the second has its usual effect. A signal that was ignored
+/// While alive, the first SIGINT, SIGTERM or SIGHUP only sets a flag; the second has its usual effect. A signal that was ignored
 /// when the program started stays ignored. At most one object at a time; its destructor gives the signals back.
 class interrupt_guard {
  public:

@@ -70,5 +70,6 @@ int main(int argc, char** argv) {
   occupy_standard_descriptors();
   // A closed pipe shows as an error of the write, and the run's files are finished all the same.
   ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);  // a limit on file sizes is an error of write(), told like a full disk
   return static_cast<int>(serve(argc, argv));
 }

@@ -56,6 +56,12 @@ TEST(InputList, KeepsArgumentsInTheirOrderAndAsTyped) {
   EXPECT_THAT(paths(list_of({b, a, b, typed})), ElementsAre(b, a, b, typed + "a", typed + "b"));
 }
 
+TEST(InputList, RefusesAListWithZeroBytes) {
+  test::temporary_folder const folder;
+  auto const list = write_file(folder / "list", std::string{"a.jpg\0b.jpg\0", 12});
+  EXPECT_THROW(list_of({"@" + list}), std::runtime_error);
+}
+
 TEST(InputList, LeavesHiddenEntriesOutUnlessTheyAreNamed) {
   test::temporary_folder const folder;
   auto const hidden = write_file(folder / ".hidden");

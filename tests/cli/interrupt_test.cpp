@@ -23,6 +23,17 @@ TEST(InterruptGuardDeathTest, TheFirstSignalIsNotedTheSecondKills) {
       testing::KilledBySignal(SIGINT), "");
 }
 
+TEST(InterruptGuardDeathTest, ATerminalThatGoesAwayIsNoted) {
+  EXPECT_EXIT(
+      {
+        ::signal(SIGHUP, SIG_DFL);
+        interrupt_guard const guard;
+        ::raise(SIGHUP);
+        std::_Exit(interrupt_guard::requested() ? 0 : 1);
+      },
+      testing::ExitedWithCode(0), "");
+}
+
 TEST(InterruptGuardDeathTest, AnIgnoredSignalStaysIgnored) {
   EXPECT_EXIT(
       {
