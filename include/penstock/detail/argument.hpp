@@ -45,25 +45,31 @@ struct future_of<std::vector<future<T>>> {
   using type = T;
 };
 
+/// A parameter of type P can be bound to a Value where it is: a reference to const of its type or of a base class.
+template <class P, class Value>
+inline constexpr bool binds_to = std::is_lvalue_reference_v<P> && std::is_const_v<std::remove_reference_t<P>> &&
+                                 std::is_convertible_v<Value const*, std::remove_cvref_t<P> const*>;
+
+/// A parameter of type P is a view (std::string_view, std::span) of elements that a Value owns.
+template <class P, class Value>
+inline constexpr bool views = std::ranges::view<std::remove_cvref_t<P>> && !std::ranges::view<Value>;
+
 /// Lends a waiting value to one parameter of type P for the time of the call. A reference to const, or a view of const
 /// elements, refers to the value itself; any other parameter gets the value moved when `movable`, else a copy of it.
 template <class P, class Value>
 class lent {
   using object = std::remove_cvref_t<P>;
-  static constexpr bool binds_to_value = std::is_lvalue_reference_v<P> && std::is_const_v<std::remove_reference_t<P>> &&
-                                         std::is_convertible_v<Value const*, object const*>;
-  static constexpr bool needs_object = std::is_reference_v<P> && !binds_to_value;
-  static constexpr bool is_view_of_value = std::ranges::view<object> && !std::ranges::view<Value>;
-  static constexpr bool is_mutable_view = is_view_of_value && !std::is_convertible_v<Value const&, object>;
-  static_assert(binds_to_value || std::is_convertible_v<Value, object> || std::is_convertible_v<Value const&, object> ||
-                    std::is_convertible_v<Value&, object>,
+  static constexpr bool needs_object = std::is_reference_v<P> && !binds_to<P, Value>;
+  static constexpr bool is_mutable_view = views<P, Value> && !std::is_convertible_v<Value const&, object>;
+  static_assert(binds_to<P, Value> || std::is_convertible_v<Value, object> ||
+                    std::is_convertible_v<Value const&, object> || std::is_convertible_v<Value&, object>,
                 "scatter: an argument does not convert to its parameter");
 
  public:
   lent(Value& value, bool movable) noexcept : value_{&value}, movable_{movable} {}
 
   P get() {
-    if constexpr (binds_to_value) {
+    if constexpr (binds_to<P, Value>) {
       return *value_;
     } else if constexpr (needs_object) {
       if constexpr (std::is_same_v<object, Value>) {
@@ -80,7 +86,7 @@ class lent {
   Object convert() {
     if constexpr (is_mutable_view) {
       return movable_ ? *value_ : copy_.emplace(std::as_const(*value_));
-    } else if constexpr (is_view_of_value) {
+    } else if constexpr (views<P, Value>) {
       return std::as_const(*value_);
     } else {
       if constexpr (copyable<Value>::value) {
@@ -106,19 +112,14 @@ inline bool claim_for_scatter(cell& input) {
   return found == claim_result::was_listed;
 }
 
-/// A value, kept as the parameter's own type. The argument itself is kept where the parameter only refers to it: a view
-/// (std::string_view, std::span) of what owns its elements, or a reference to a base class.
+/// A value, kept as the parameter's own type. The argument itself is kept where the parameter only refers to it.
 template <class P, class Argument>
 class value_argument {
-  using object = std::remove_cvref_t<P>;
   using argument = std::decay_t<Argument>;
-  static constexpr bool is_viewed = std::ranges::view<object> && !std::ranges::view<argument>;
-  static constexpr bool is_derived = std::is_lvalue_reference_v<P> && std::is_const_v<std::remove_reference_t<P>> &&
-                                     std::is_convertible_v<argument const*, object const*>;
 
  public:
   static constexpr std::size_t parameters = 1;
-  using value_type = std::conditional_t<is_viewed || is_derived, argument, object>;
+  using value_type = std::conditional_t<views<P, argument> || binds_to<P, argument>, argument, std::remove_cvref_t<P>>;
 
   explicit value_argument(Argument&& given) : value_(std::in_place, std::forward<Argument>(given)) {
     static_assert(std::is_convertible_v<Argument, value_type>,

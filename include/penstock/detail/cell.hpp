@@ -46,7 +46,6 @@ class cell : public waiter {
   [[nodiscard]] bool done() const noexcept { return waiters_.load(std::memory_order_acquire) == &finished_mark; }
   [[nodiscard]] bool sole_handle() const noexcept { return references_.load(std::memory_order_acquire) >> 1U == 1; }
   [[nodiscard]] failure_ptr const& failed() const noexcept { return failure_; }
-  [[nodiscard]] bool failure_inherited() const noexcept { return failure_inherited_; }
   [[nodiscard]] item_error error() const noexcept { return {failure_, failure_inherited_}; }
   [[nodiscard]] std::size_t index() const noexcept { return index_; }
   [[nodiscard]] stage_core& stage() const noexcept { return *stage_; }

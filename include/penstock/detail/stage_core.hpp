@@ -27,7 +27,6 @@ enum class claim_result : std::uint8_t { was_listed, was_taken, gathered };
 /// The cells of one gather, in scatter order, each with the gather list's handle.
 class cell_batch {
  public:
-  cell_batch() = default;
   cell_batch(cell* first, cell* last, std::size_t size) noexcept : first_{first}, last_{last}, size_{size} {}
   cell_batch(cell_batch&& other) noexcept
       : first_{std::exchange(other.first_, nullptr)}, last_{other.last_}, size_{std::exchange(other.size_, 0)} {}
