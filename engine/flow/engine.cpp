@@ -83,7 +83,7 @@ PENSTOCK_NO_THREAD_SANITIZER tbb::flow::continue_msg engine::start_runner::opera
   return {};
 }
 
-runner_node& engine::make_node(stage_core& stage) {
+runner_node& engine::make_node(stage_state& stage) {
   std::lock_guard const lock{nodes_mutex_};
   auto made = std::make_unique<runner_node>(stage);
   if (state_ == arena_state::open) make_flow_node(*made);
@@ -105,13 +105,15 @@ void engine::post(runner_node& node) noexcept {
       threads_.announce(node);
     }
   }
-  if (watch_sleeps_.load(std::memory_order_seq_cst)) {
-    {
-      std::lock_guard const lock{watch_mutex_};
-      watch_sleeps_ = false;
-    }
-    watch_wanted_.notify_one();
+  keep_watch();
+}
+
+void engine::wake_watch() noexcept {
+  {
+    std::lock_guard const lock{watch_mutex_};
+    watch_sleeps_ = false;
   }
+  watch_wanted_.notify_one();
 }
 
 // Nothing may be thrown from here: one exception cancels the graph and loses every message.
@@ -119,7 +121,7 @@ void engine::run_from_arena(runner_node& node) noexcept {
   tsan_acquire(&node);
   in_arena_.fetch_sub(1, std::memory_order_relaxed);
   if (starved_.load(std::memory_order_relaxed)) starved_.store(false, std::memory_order_relaxed);
-  if (stage_core::inside_body()) {
+  if (stage_state::inside_body()) {
     // A body waits in TBB on this thread. A second body on top of it could wait for a lock that the first one holds.
     if (node.posted() > 0) threads_.announce(node);
     return;
@@ -159,9 +161,14 @@ bool engine::look_after_nodes() noexcept {
   bool outstanding = false;
   std::lock_guard const lock{nodes_mutex_};
   for (auto const& node : nodes_) {
-    std::uint64_t const finished = node->stage().finished();
+    std::uint32_t const finished = node->stage().finished();
     bool const progressing = std::exchange(node->finished_at_last_tick, finished) != finished;
-    if (node->posted() == 0) continue;
+    if (node->posted() == 0) {
+      if (!node->stage().wants_runner()) continue;
+      outstanding = true;
+      if (!progressing) node->stage().rescue();
+      continue;
+    }
     outstanding = true;
     if (tick - node->posted_at() < late_after_ticks || !node->stage().wants_runner()) continue;
     // Where bodies end all the time and keep every processor busy, one more thread would only be in the way.

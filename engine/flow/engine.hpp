@@ -29,9 +29,13 @@ class engine {
   static engine& instance();
 
   /// A new node for a core; never fails halfway.
-  [[nodiscard]] runner_node& make_node(stage_core& stage);
+  [[nodiscard]] runner_node& make_node(stage_state& stage);
   /// Lets one runner of the node's stage start.
   void post(runner_node& node) noexcept;
+  /// Sees to it that the watch is awake: there are ready cells for which no wake-up was posted.
+  void keep_watch() noexcept {
+    if (watch_sleeps_.load(std::memory_order_seq_cst)) wake_watch();
+  }
 
  private:
   enum class arena_state : std::uint8_t {
@@ -55,6 +59,7 @@ class engine {
   }
 
   void watch() noexcept;
+  void wake_watch() noexcept;
   bool look_after_nodes() noexcept;
   [[nodiscard]] bool processor_saturated() noexcept;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <penstock/detail/stage_core.hpp>
+#include "engine/flow/stage_state.hpp"
 
 #include <tbb/flow_graph.h>
 
@@ -16,9 +16,9 @@ namespace penstock::detail {
 /// over), but is claimed once; an announcement that finds nothing to claim does nothing. Lives as long as its core.
 class runner_node {
  public:
-  explicit runner_node(stage_core& stage) noexcept : stage_{stage} {}
+  explicit runner_node(stage_state& stage) noexcept : stage_{stage} {}
 
-  [[nodiscard]] stage_core& stage() const noexcept { return stage_; }
+  [[nodiscard]] stage_state& stage() const noexcept { return stage_; }
 
   void post(std::uint64_t tick) noexcept {
     posted_at_.store(tick, std::memory_order_relaxed);
@@ -37,13 +37,13 @@ class runner_node {
 
   int announced = 0;                        // how often runner_threads is told of it, guarded by its mutex
   runner_node* next_announced = nullptr;    // likewise
-  std::uint64_t finished_at_last_tick = 0;  // the watch's own note
+  std::uint32_t finished_at_last_tick = 0;  // the watch's own note
 
   // Made by the engine when there is an arena; a message means "run".
   std::unique_ptr<tbb::flow::function_node<int>> node;
 
  private:
-  stage_core& stage_;
+  stage_state& stage_;
   std::atomic<int> posted_{0};
   std::atomic<std::uint64_t> posted_at_{0};
 };

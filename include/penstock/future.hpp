@@ -56,7 +56,7 @@ class future {
     finished.wait();
     if (finished.failed()) std::rethrow_exception(finished.failed()->cause);
     if constexpr (!detail::copyable<T>::value) {
-      if (detail::stage_core::gathered(finished)) detail::stage_core::throw_already_gathered(finished);
+      if (finished.was_gathered()) detail::stage_core::throw_already_gathered(finished);
     }
     if constexpr (!std::is_void_v<T>) return finished.value();
   }

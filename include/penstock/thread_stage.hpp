@@ -74,15 +74,15 @@ class thread_stage<R(P...)> {
   /// is gone.
   template <class... A>
   future<result_type> scatter(A&&... arguments) {
-    core_->admit();
-    return launch(std::forward<A>(arguments)...);
+    return launch(core_->admit(), std::forward<A>(arguments)...);
   }
 
   /// The same, but never blocks: nothing happens, and the arguments stay untouched, when the stage is at capacity.
   template <class... A>
   [[nodiscard]] std::optional<future<result_type>> try_scatter(A&&... arguments) {
-    if (!core_->try_admit()) return std::nullopt;
-    return launch(std::forward<A>(arguments)...);
+    auto const admitted = core_->try_admit();
+    if (!admitted) return std::nullopt;
+    return launch(*admitted, std::forward<A>(arguments)...);
   }
 
   /// Waits for the items scattered before the call and not taken out by other scatters, and returns their results in
@@ -98,7 +98,7 @@ class thread_stage<R(P...)> {
     if constexpr (!std::is_void_v<result_type>) {
       std::vector<result_type> results;
       results.reserve(batch.size());
-      while (!batch.empty()) results.push_back(result_of(batch.pop()).take());
+      for (; !batch.empty(); batch.pop()) results.push_back(take_result(batch.front()));
       return results;
     }
   }
@@ -106,7 +106,7 @@ class thread_stage<R(P...)> {
   /// The same as a value or an error for every item, in scatter order. Does not throw for items.
   [[nodiscard]] std::vector<outcome<result_type>> outcomes() {
     detail::cell_batch batch = core_->detach();
-    batch.wait_all();
+    (void)batch.wait_all();
     return outcomes_of(std::move(batch));
   }
 
@@ -121,7 +121,7 @@ class thread_stage<R(P...)> {
   };
 
   template <class... A>
-  future<result_type> launch(A&&... arguments) {
+  future<result_type> launch(detail::place const& at, A&&... arguments) {
     using parameters = detail::type_list<P...>;
     using unpacked = detail::matching<true, parameters, detail::type_list<>, 0, A...>;
     using whole = detail::matching<false, parameters, detail::type_list<>, 0, A...>;
@@ -129,13 +129,13 @@ class thread_stage<R(P...)> {
                   "scatter: the arguments do not fill the body's parameters one for one (the future of a tuple fills "
                   "one parameter an element, the future of void none)");
     if constexpr (!unpacked::fits || std::is_same_v<typename unpacked::holders, typename whole::holders>) {
-      return launch_as<typename whole::holders>(std::forward<A>(arguments)...);
+      return launch_as<typename whole::holders>(at, std::forward<A>(arguments)...);
     } else {
-      if (core_->unpacks()) return launch_as<typename unpacked::holders>(std::forward<A>(arguments)...);
+      if (core_->unpacks()) return launch_as<typename unpacked::holders>(at, std::forward<A>(arguments)...);
       if constexpr (whole::fits) {
-        return launch_as<typename whole::holders>(std::forward<A>(arguments)...);
+        return launch_as<typename whole::holders>(at, std::forward<A>(arguments)...);
       } else {
-        core_->dismiss();
+        core_->dismiss(at);
         throw std::invalid_argument{"stage '" + *core_->name() +
                                     "': a future's tuple would fill several parameters, but the stage has "
                                     ".unpack = false; let the body take the tuple, or leave .unpack out"};
@@ -144,33 +144,33 @@ class thread_stage<R(P...)> {
   }
 
   template <class Holders, class... A>
-  future<result_type> launch_as(A&&... arguments) {
+  future<result_type> launch_as(detail::place const& at, A&&... arguments) {
     using call = detail::call<R(P...), Holders>;
     call* created = nullptr;
     try {
-      created = &call::create(*core_, std::forward<A>(arguments)...);
+      created = &call::create(*core_, at, std::forward<A>(arguments)...);
     } catch (...) {
-      core_->dismiss();
+      core_->dismiss(at);
       throw;
     }
     future<result_type> result{*created};
-    core_->enlist(*created);
-    created->subscribe();
-    detail::stage_core::submit(*created);
+    detail::stage_core::publish(*created);
+    created->submit();
     return result;
   }
 
-  static detail::result_cell<result_type>& result_of(detail::cell_handle<detail::cell> const& finished) {
-    return static_cast<detail::result_cell<result_type>&>(*finished);
+  // The result of a gathered cell.
+  static typename detail::result_cell<result_type>::stored take_result(detail::cell& finished) {
+    return static_cast<detail::result_cell<result_type>&>(finished).take(finished.no_handle());
   }
 
   static std::vector<outcome<result_type>> outcomes_of(detail::cell_batch batch) {
     std::vector<outcome<result_type>> outcomes;
     outcomes.reserve(batch.size());
-    while (!batch.empty()) {
-      auto const finished = batch.pop();
-      if (finished->failed()) outcomes.emplace_back(finished->index(), finished->error());
-      else outcomes.emplace_back(finished->index(), result_of(finished).take());
+    for (; !batch.empty(); batch.pop()) {
+      detail::cell& finished = batch.front();
+      if (finished.failed()) outcomes.emplace_back(finished.index(), finished.error());
+      else outcomes.emplace_back(finished.index(), take_result(finished));
     }
     return outcomes;
   }

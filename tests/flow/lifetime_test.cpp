@@ -256,13 +256,13 @@ TEST(Lifetime, ACallThatIsStillEndingKeepsItsCore) {
   std::thread destroyer{[&] { middle.reset(); }};  // waits for the body, and refuses what comes from upstream
   unstarted.wait();                                // cancelled, so the destructor has begun
   upstream_go.count_down();
-  dying.wait();  // upstream's runner is ending `pending` and what depends on it
+  dying.wait();  // `pending` has ended, and what depends on it is being let go
   body_go.count_down();
-  destroyer.join();
   {
     stage reused{1, [](int x) { return x; }};
   }
   may_die.count_down();
+  destroyer.join();
   (void)upstream.outcomes();
   std::vector<std::unique_ptr<stage>> next;
   for (int factor = 1; factor <= 3; ++factor) {

@@ -106,8 +106,8 @@ class lent {
 };
 
 /// Takes an argument's item out of its stage's gather; true when it was to be gathered until now.
-inline bool claim_for_scatter(cell& input) {
-  claim_result const found = stage_core::claim(input);
+inline bool claim_for_scatter(cell& input, bool reserve) {
+  claim_result const found = stage_core::claim(input, reserve);
   if (found == claim_result::gathered) stage_core::throw_already_gathered(input);
   return found == claim_result::was_listed;
 }
@@ -125,7 +125,9 @@ class value_argument {
     static_assert(std::is_convertible_v<Argument, value_type>,
                   "scatter: an argument does not convert to its parameter");
   }
-  void claim() noexcept {}
+  static constexpr std::size_t inputs = 0;
+  void claim(bool) noexcept {}
+  void commit() noexcept {}
   void unclaim() noexcept {}
   void subscribe(cell&) noexcept {}
   [[nodiscard]] cell const* failed() const noexcept { return nullptr; }
@@ -153,11 +155,16 @@ class future_argument {
   future_argument(future_argument const&) = delete;
   future_argument& operator=(future_argument const&) = delete;
 
-  void claim() { claimed_ = claim_for_scatter(*input_); }
+  static constexpr std::size_t inputs = 1;
+  void claim(bool reserve) { claimed_ = claim_for_scatter(*input_, reserve); }
+  void commit() noexcept {
+    if (claimed_) stage_core::commit(*input_);
+  }
   void unclaim() noexcept {
     if (claimed_) stage_core::unclaim(*input_);
   }
   void subscribe(cell& self) noexcept { self.depend_on(*input_, link_); }
+  [[nodiscard]] bool subscribe_only(cell& self) noexcept { return self.depend_only_on(*input_, link_); }
   [[nodiscard]] cell const* failed() const noexcept { return input_->failed() ? &*input_ : nullptr; }
   template <std::size_t Element, class Parameter>
   [[nodiscard]] auto lend() noexcept {
@@ -193,8 +200,14 @@ class futures_argument {
   futures_argument(futures_argument const&) = delete;
   futures_argument& operator=(futures_argument const&) = delete;
 
-  void claim() {
-    for (auto& each : inputs_) each.claimed = claim_for_scatter(*each.input);
+  static constexpr std::size_t inputs = 2;  // any number
+  void claim(bool reserve) {
+    for (auto& each : inputs_) each.claimed = claim_for_scatter(*each.input, reserve);
+  }
+  void commit() noexcept {
+    for (auto& each : inputs_) {
+      if (each.claimed) stage_core::commit(*each.input);
+    }
   }
   void unclaim() noexcept {
     for (auto& each : inputs_) {

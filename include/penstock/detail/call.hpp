@@ -68,15 +68,15 @@ class call;
 template <class R, class... P, class... H>
 class call<R(P...), type_list<H...>> final : public result_cell<std::remove_cvref_t<R>> {
  public:
-  /// A new cell, with handles for a future and for the gather list. Its inputs are claimed, and it is in no list yet.
+  /// A new cell, with a handle for a future. Its inputs are claimed, and nobody knows it yet.
   /// Throws what copying or converting an argument throws, and already_gathered; then no argument future has left its
   /// stage's gather.
   template <class... A>
-  static call& create(stage_core& stage, A&&... arguments) {
+  static call& create(stage_core& stage, place const& taken, A&&... arguments) {
     void* const block = acquire_block(sizeof(call), alignof(call));
     call* created = nullptr;
     try {
-      created = ::new (block) call(stage, std::forward<A>(arguments)...);
+      created = ::new (block) call(stage, taken, std::forward<A>(arguments)...);
       created->claim();
       return *created;
     } catch (...) {
@@ -86,24 +86,46 @@ class call<R(P...), type_list<H...>> final : public result_cell<std::remove_cvre
     }
   }
 
-  void subscribe() noexcept {
-    std::apply([this](auto&... holder) { (holder.subscribe(*this), ...); }, holders_);
+  /// The call may run from now on, as soon as its inputs are there.
+  void submit() noexcept {
+    if (subscribe()) stage_core::ready(*this);
   }
 
  private:
   using base = result_cell<std::remove_cvref_t<R>>;
+  static constexpr std::size_t inputs = (std::size_t{0} + ... + H::inputs);
 
   template <class... A>
-  explicit call(stage_core& stage, A&&... arguments) : base{stage}, holders_(std::forward<A>(arguments)...) {}
+  explicit call(stage_core& stage, place const& taken, A&&... arguments)
+      : base{stage, taken}, holders_(std::forward<A>(arguments)...) {}
   ~call() = default;
 
+  // Whether all inputs are there already. If not, the cell may have run when this returns.
+  bool subscribe() noexcept {
+    if constexpr (inputs == 0) {
+      return true;
+    } else if constexpr (inputs == 1) {  // no count is needed
+      return std::apply([this](auto&... holder) { return (this->subscribe_only(holder) || ...); }, holders_);
+    } else {
+      std::apply([this](auto&... holder) { (holder.subscribe(*this), ...); }, holders_);
+      return this->notify() != nullptr;
+    }
+  }
+  template <class Holder>
+  bool subscribe_only(Holder& holder) noexcept {
+    if constexpr (Holder::inputs == 1) return !holder.subscribe_only(*this);
+    else return false;
+  }
+
   void claim() {
+    constexpr bool reserve = inputs > 1;  // one alone is never undone
     try {
-      std::apply([](auto&... holder) { (holder.claim(), ...); }, holders_);
+      std::apply([](auto&... holder) { (holder.claim(reserve), ...); }, holders_);
     } catch (...) {
-      std::apply([](auto&... holder) { (holder.unclaim(), ...); }, holders_);
+      if constexpr (reserve) std::apply([](auto&... holder) { (holder.unclaim(), ...); }, holders_);
       throw;
     }
+    if constexpr (reserve) std::apply([](auto&... holder) { (holder.commit(), ...); }, holders_);
   }
 
   void run(failure_ptr refusal) noexcept override {
@@ -118,14 +140,16 @@ class call<R(P...), type_list<H...>> final : public result_cell<std::remove_cvre
         this->fail(this->stage().describe_current_exception(*this), false);
       }
     }
+    release_arguments();
+  }
+
+  void release_arguments() noexcept override {
     std::apply([](auto&... holder) { (holder.release(), ...); }, holders_);
   }
 
   void dispose() noexcept override {
-    stage_core& stage = this->stage();
     this->~call();
     release_block(this, sizeof(call), alignof(call));
-    stage.forget_cell();
   }
 
   cell const* first_failed_input() const noexcept {

@@ -16,11 +16,13 @@ namespace penstock::detail {
 
 class stage_core;
 
+class cell;
+
 /// Who is told when a cell is finished: a dependent cell, or a waiting thread. notify() runs on the finishing thread,
-/// once for every link, and must not block.
+/// once for every link, must not block, and returns the cell that has become ready by it, if any.
 class waiter {
  public:
-  virtual void notify() noexcept = 0;
+  virtual cell* notify() noexcept = 0;
 
  protected:
   waiter() = default;
@@ -33,21 +35,37 @@ struct link {
   waiter* who = nullptr;
 };
 
+/// A cell's entry in its stage's order list: the cell's address, with marks in the low bits (see order_list).
+using order_slot = std::atomic<std::uintptr_t>;
+
+/// An accepted item's number in its stage, and the entry kept for it.
+struct place {
+  std::uint64_t ticket = 0;  // in the high 16 bits the count of gathers before, below it the index
+  order_slot* slot = nullptr;
+};
+
 /// One scattered call: its arguments until it has run, then its result or failure.
 ///
-/// Lifetime: `references_` counts handles (futures, arguments of other cells, the stage's gather list) twice each, plus
-/// one while the call has not finished. The cell is freed when it reaches 0. So a handle can see that it is the only
-/// one (and move the result out) although the finishing thread has not let go yet.
-class cell : public waiter {
+/// Lifetime: `references_` counts handles (futures, arguments of other cells) twice each, plus one share that belongs to
+/// the engine until the call has finished, and then to the order list as long as the cell is to be gathered. The cell is
+/// freed when it reaches 0. So a handle can see that it is the only one, and move the result out, although the finishing
+/// thread has not let go yet.
+class alignas(64) cell : public waiter {  // order_list keeps marks in the low bits of its address
  public:
   cell(cell const&) = delete;
   cell& operator=(cell const&) = delete;
 
   [[nodiscard]] bool done() const noexcept { return waiters_.load(std::memory_order_acquire) == &finished_mark; }
-  [[nodiscard]] bool sole_handle() const noexcept { return references_.load(std::memory_order_acquire) >> 1U == 1; }
+  /// Nobody but the one handle's owner can ask for the result.
+  [[nodiscard]] bool sole_handle() const noexcept {
+    return fate_.load(std::memory_order_acquire) == fate::taken &&
+           references_.load(std::memory_order_acquire) >> 1U == 1;
+  }
+  [[nodiscard]] bool was_gathered() const noexcept { return fate_.load(std::memory_order_acquire) == fate::gathered; }
+  [[nodiscard]] bool no_handle() const noexcept { return references_.load(std::memory_order_acquire) >> 1U == 0; }
   [[nodiscard]] failure_ptr const& failed() const noexcept { return failure_; }
   [[nodiscard]] item_error error() const noexcept { return {failure_, failure_inherited_}; }
-  [[nodiscard]] std::size_t index() const noexcept { return index_; }
+  [[nodiscard]] std::size_t index() const noexcept { return place_.ticket & index_mask; }
   [[nodiscard]] stage_core& stage() const noexcept { return *stage_; }
 
   void add_handle() noexcept { references_.fetch_add(2, std::memory_order_relaxed); }
@@ -70,12 +88,23 @@ class cell : public waiter {
     pending_.fetch_add(1, std::memory_order_relaxed);
     if (!input.subscribe(wait)) pending_.fetch_sub(1, std::memory_order_relaxed);
   }
+  /// The same for a cell that waits for nothing else; false when the input is finished already.
+  [[nodiscard]] bool depend_only_on(cell& input, link& wait) noexcept {
+    wait.who = this;
+    return input.subscribe(wait);
+  }
+  /// An input is finished, or all have been subscribed to: this cell, if it may run now.
+  cell* notify() noexcept final {
+    bool const last = pending_.load(std::memory_order_acquire) == 1 ||  // then nobody else can change it
+                      pending_.fetch_sub(1, std::memory_order_acq_rel) == 1;
+    return last ? this : nullptr;
+  }
 
   /// Blocks until the cell is finished.
   void wait() noexcept;
 
  protected:
-  explicit cell(stage_core& stage) noexcept : stage_{&stage} {}
+  cell(stage_core& stage, place const& taken) noexcept : stage_{&stage}, place_{taken} {}
   ~cell() = default;
 
   void fail(failure_ptr why, bool inherited) noexcept {
@@ -85,12 +114,14 @@ class cell : public waiter {
 
  private:
   friend class stage_core;
+  friend class stage_state;
+  friend class order_list;
   friend class cell_batch;
 
-  /// An input is finished.
-  void notify() noexcept final;
   /// Runs the body on the arguments, or, with a reason, refuses to; keeps result or failure and lets the arguments go.
   virtual void run(failure_ptr refusal) noexcept = 0;
+  /// Lets the arguments go without running.
+  virtual void release_arguments() noexcept = 0;
   /// Destroys the cell and gives its memory back.
   virtual void dispose() noexcept = 0;
 
@@ -102,21 +133,23 @@ class cell : public waiter {
     }
   }
 
+  enum class fate : std::uint8_t { listed, taken, gathered };  // by whom the result is to be used
+
+  static constexpr std::uint64_t index_mask = (std::uint64_t{1} << 48U) - 1;
   static inline link finished_mark{};  // the head of a finished cell's waiters
 
-  enum class place : std::uint8_t { listed, taken, gathered };
-
   std::atomic<link*> waiters_{nullptr};
-  std::atomic<std::uint32_t> references_{1 + 2 + 2};  // the run, the first future, the gather list
-  std::atomic<std::uint32_t> pending_{1};             // unfinished inputs, and one until it is submitted
+  std::atomic<std::uint32_t> references_{1 + 2};  // the engine's share, the first future
+  std::atomic<std::uint32_t> pending_{1};         // unfinished inputs, and one until all are subscribed to
   stage_core* stage_;
-  cell* next_ready_ = nullptr;   // guarded by the stage's ready_mutex_
-  cell* next_listed_ = nullptr;  // these four by its order_mutex_
-  cell* previous_listed_ = nullptr;
-  std::size_t index_ = 0;
-  place place_ = place::taken;
-  bool failure_inherited_ = false;
+  cell* next_ = nullptr;  // in a row of ready cells
+  place place_;
   failure_ptr failure_;
+  bool failure_inherited_ = false;
+  std::atomic<bool> started_{false};
+  std::atomic<bool> ended_{false};  // cancelled before it started; whoever finds it ready lets it go
+  std::atomic<fate> fate_{fate::listed};
+  std::uint32_t serial_ = 0;  // of the stage that it was scattered into: cores are used again
 };
 
 /// A counted pointer to a cell of a known kind.
@@ -164,11 +197,12 @@ class result_cell : public cell {
   /// The result of a cell that is done and has not failed.
   [[nodiscard]] stored& value() noexcept { return *value_; }
 
-  /// The result for one of its owners: moved when nobody else can ask for it, else copied.
+  /// The result for the owner of a handle: moved when nobody else can ask for it, else copied.
   /// A result that cannot be copied has one owner only.
-  [[nodiscard]] stored take() {
+  [[nodiscard]] stored take() { return take(sole_handle()); }
+  [[nodiscard]] stored take(bool sole_owner) {
     if constexpr (copyable<stored>::value) {
-      if (!sole_handle()) return *value_;
+      if (!sole_owner) return *value_;
     }
     return std::move(*value_);
   }

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/flow/order_list.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <mutex>
+#include <ranges>
+#include <thread>
+
+namespace penstock::detail {
+
+std::uintptr_t order_list::await_cell(order_slot const& slot) noexcept {
+  std::uintptr_t entry = slot.load(std::memory_order_acquire);
+  for (; entry == unset; entry = slot.load(std::memory_order_acquire)) std::this_thread::yield();
+  return entry;
+}
+
+// ---- chunks
+
+order_slot& order_list::find_slot(std::uint64_t ticket) {
+  std::lock_guard const lock{mutex_};
+  make_chunks_for(ticket);
+  auto const found = std::ranges::find(chunks_ | std::views::reverse, chunk_id(ticket),
+                                       [](chunk const* each) { return each->id.load(std::memory_order_relaxed); });
+  return (*found)->slots[ticket % chunk_size];  // it is there: it is not empty as long as this entry is unset
+}
+
+// With mutex_ held. Chunks are made in order, so one that was made and is not there any more was empty.
+void order_list::make_chunks_for(std::uint64_t ticket) {
+  // Tickets of an epoch before that of next_chunk_ have theirs: detach() saw to it.
+  while ((ticket >> index_bits) == (next_chunk_ >> index_bits) && next_chunk_ <= ticket) {
+    chunks_.reserve(chunks_.size() + 1);
+    chunk* const made = spare_chunk();
+    for (auto& slot : made->slots) slot.store(unset, std::memory_order_relaxed);
+    made->id.store(next_chunk_, std::memory_order_release);
+    chunks_.push_back(made);
+    next_chunk_ += chunk_size;
+    current_.store(made, std::memory_order_release);
+  }
+}
+
+// With mutex_ held. Looks at two chunks in use for every one that is needed, so that few empty ones stay in the list.
+order_list::chunk* order_list::spare_chunk() {
+  if (pinned_ == 0) {
+    for (int looks = 0; looks < 2 && !chunks_.empty(); ++looks) {
+      if (looked_at_ >= chunks_.size()) looked_at_ = 0;
+      chunk* const seen = chunks_[looked_at_];
+      bool const is_empty = std::ranges::all_of(
+          seen->slots, [](order_slot const& slot) { return slot.load(std::memory_order_acquire) == empty; });
+      if (is_empty) {
+        spare_.reserve(spare_.size() + 1);
+        spare_.push_back(seen);
+        chunks_.erase(chunks_.begin() + static_cast<std::ptrdiff_t>(looked_at_));
+      } else {
+        ++looked_at_;
+      }
+    }
+  }
+  if (spare_.empty()) return new chunk;
+  chunk* const found = spare_.back();
+  spare_.pop_back();
+  return found;
+}
+
+// ---- claims
+
+claim_result order_list::claim(cell& listed, bool reserve) noexcept {
+  order_slot& slot = *listed.place_.slot;
+  std::uintptr_t entry = slot.load(std::memory_order_acquire);
+  for (;;) {
+    if ((entry & ~marks) != address(listed) || (entry & taken) != 0) {
+      return listed.fate_.load(std::memory_order_acquire) == cell::fate::gathered ? claim_result::gathered
+                                                                                  : claim_result::was_taken;
+    }
+    if ((entry & gathered) != 0) return claim_result::gathered;
+    bool const last = (entry & finished) != 0 && (entry & held) == 0 && !reserve;
+    std::uintptr_t const claimed = last ? empty : entry | taken | (reserve ? reserved : 0);
+    if (!slot.compare_exchange_weak(entry, claimed, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
+    listed.fate_.store(cell::fate::taken, std::memory_order_release);
+    if (last) listed.drop(1);
+    return claim_result::was_listed;
+  }
+}
+
+void order_list::commit(cell& claimed) noexcept {
+  order_slot& slot = *claimed.place_.slot;
+  std::uintptr_t const entry = slot.fetch_and(~reserved, std::memory_order_acq_rel);
+  if ((entry & finished) == 0 || (entry & held) != 0) return;
+  slot.store(empty, std::memory_order_release);
+  claimed.drop(1);
+}
+
+void order_list::unclaim(cell& claimed) noexcept {
+  std::unique_lock lock{mutex_};
+  if (closed_ || claimed.serial_ != claimed.stage().serial()) {  // its stage was destroyed: nobody will gather it
+    lock.unlock();
+    return commit(claimed);
+  }
+  claimed.fate_.store(cell::fate::listed, std::memory_order_release);
+  claimed.place_.slot->fetch_and(~(taken | reserved), std::memory_order_acq_rel);
+}
+
+void order_list::hand_over(cell& ended) noexcept {
+  order_slot& slot = *ended.place_.slot;
+  std::uintptr_t const entry = slot.fetch_or(finished, std::memory_order_acq_rel);
+  if ((entry & (held | reserved)) != 0 || (entry & taken) == 0) return;
+  slot.store(empty, std::memory_order_release);
+  ended.drop(1);
+}
+
+// ---- gather
+
+// With mutex_ held: lets numbering start again from 0. Returns the first ticket that was not taken before.
+std::uint64_t order_list::begin_epoch() {
+  std::uint64_t next = next_ticket();
+  do {
+    if (next % epoch_unit == 0) return next;
+    make_chunks_for(next - 1);
+    before_[(next / epoch_unit + 1) & 1U].store(total(next), std::memory_order_relaxed);
+  } while (!tickets_.compare_exchange_weak(next, (next / epoch_unit + 1) * epoch_unit, std::memory_order_acq_rel,
+                                           std::memory_order_relaxed));
+  // The entries that no ticket was taken for.
+  std::uint64_t const last_chunk = chunk_id(next - 1);
+  next_chunk_ = (next / epoch_unit + 1) * epoch_unit;
+  for (chunk* const each : chunks_) {
+    if (each->id.load(std::memory_order_relaxed) != last_chunk) continue;
+    for (std::uint64_t i = next - last_chunk; i < chunk_size; ++i) publish_nothing(each->slots[i]);
+  }
+  return next;
+}
+
+std::vector<cell*> order_list::detach() {
+  std::vector<order_slot*> slots;
+  {
+    std::lock_guard const lock{mutex_};
+    std::uint64_t const end = begin_epoch();
+    slots.reserve(chunks_.size() * chunk_size);
+    for (chunk* const each : chunks_) {
+      std::uint64_t ticket = each->id.load(std::memory_order_relaxed);
+      for (order_slot& slot : each->slots) {
+        std::uintptr_t const entry = slot.load(std::memory_order_acquire);
+        bool const coming = entry == unset && is_before(ticket, end);
+        if (coming || (has_cell(entry) && (entry & (taken | gathered)) == 0)) slots.push_back(&slot);
+        ++ticket;
+      }
+    }
+    ++pinned_;
+  }
+  std::vector<cell*> cells;
+  cells.reserve(slots.size());
+  for (order_slot* const slot : slots) {
+    std::uintptr_t entry = await_cell(*slot);
+    while (has_cell(entry) && (entry & (taken | gathered)) == 0) {
+      if (!slot->compare_exchange_weak(entry, entry | gathered, std::memory_order_acq_rel)) continue;
+      cells.push_back(&cell_at(entry));
+      cells.back()->fate_.store(cell::fate::gathered, std::memory_order_release);
+      break;
+    }
+  }
+  std::lock_guard const lock{mutex_};
+  --pinned_;
+  return cells;
+}
+
+void order_list::pass(cell& done) noexcept {
+  order_slot& slot = *done.place_.slot;
+  // The finishing thread has told us a moment before it lets go.
+  while ((slot.load(std::memory_order_acquire) & (finished | held)) != finished) std::this_thread::yield();
+  slot.store(empty, std::memory_order_release);
+  done.drop(1);
+}
+
+// ---- cancellation
+
+std::size_t order_list::hold_unfinished(std::size_t& cursor, std::span<cell*, chunk_size> cells) noexcept {
+  std::lock_guard const lock{mutex_};
+  if (cursor == 0) ++pinned_;
+  std::size_t count = 0;
+  for (; count == 0 && cursor < chunks_.size(); ++cursor) {
+    for (order_slot& slot : chunks_[cursor]->slots) {
+      std::uintptr_t entry = slot.load(std::memory_order_acquire);
+      while (has_cell(entry) && (entry & (finished | held)) == 0) {
+        if (!slot.compare_exchange_weak(entry, entry | held, std::memory_order_acq_rel)) continue;
+        cells[count++] = &cell_at(entry);
+        break;
+      }
+    }
+  }
+  if (count == 0) --pinned_;
+  return count;
+}
+
+void order_list::release(cell& kept) noexcept {
+  order_slot& slot = *kept.place_.slot;
+  std::uintptr_t const entry = slot.fetch_and(~held, std::memory_order_acq_rel);
+  if ((entry & finished) == 0 || (entry & taken) == 0 || (entry & reserved) != 0) return;
+  slot.store(empty, std::memory_order_release);
+  kept.drop(1);
+}
+
+void order_list::open() noexcept {
+  std::lock_guard const lock{mutex_};
+  closed_ = false;
+}
+
+void order_list::close() noexcept {
+  {
+    std::lock_guard const lock{mutex_};
+    closed_ = true;
+    begin_epoch();
+    ++pinned_;
+  }
+  std::array<cell*, chunk_size> dropped{};
+  std::size_t cursor = 0;
+  while (std::size_t const count = take_listed(cursor, dropped)) {
+    for (std::size_t i = 0; i < count; ++i) dropped[i]->drop(1);  // values are destroyed: not under the lock
+  }
+  std::lock_guard const lock{mutex_};
+  --pinned_;
+}
+
+std::size_t order_list::take_listed(std::size_t& cursor, std::span<cell*, chunk_size> cells) noexcept {
+  std::lock_guard const lock{mutex_};
+  std::size_t count = 0;
+  for (; count == 0 && cursor < chunks_.size(); ++cursor) {
+    for (order_slot& slot : chunks_[cursor]->slots) {
+      std::uintptr_t entry = slot.load(std::memory_order_acquire);
+      while (has_cell(entry) && (entry & (taken | gathered)) == 0) {
+        if ((entry & finished) == 0) {  // the finishing thread is about to let go
+          std::this_thread::yield();
+          entry = slot.load(std::memory_order_acquire);
+        } else if (slot.compare_exchange_weak(entry, empty, std::memory_order_acq_rel)) {
+          cells[count] = &cell_at(entry);
+          cells[count++]->fate_.store(cell::fate::taken, std::memory_order_release);
+          break;
+        }
+      }
+    }
+  }
+  return count;
+}
+
+}  // namespace penstock::detail

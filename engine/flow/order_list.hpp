@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <penstock/detail/adaptive_mutex.hpp>
+#include <penstock/detail/cell.hpp>
+#include <penstock/detail/stage_core.hpp>
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace penstock::detail {
+
+/// The items of a stage in scatter order: their numbers, and an entry for each that is to be gathered or has not
+/// finished.
+///
+/// An item takes a ticket (one atomic operation, which also counts it against the capacity) and later publishes its cell
+/// in the entry of that ticket. Entries stand in chunks, which are used again when all their entries are empty; chunk
+/// memory is never given back, so that a late look at an entry is harmless: an entry belongs to a cell while it holds
+/// its address. Marks in an entry decide who owns the cell's last share (see cell): the order list, a gather, or
+/// whoever ends the cell. Thread-safe; does not block, but detach() waits for scatters that are half-way.
+class order_list {
+ public:
+  // ---- tickets: the count of gathers before in the high 16 bits, below it the index
+
+  [[nodiscard]] std::uint64_t next_ticket() const noexcept { return tickets_.load(std::memory_order_relaxed); }
+  /// How many items there have ever been when `ticket` is the next one.
+  [[nodiscard]] std::uint64_t total(std::uint64_t ticket) const noexcept {
+    return before_[(ticket >> index_bits) & 1U].load(std::memory_order_relaxed) + (ticket & (epoch_unit - 1));
+  }
+  /// Whether ticket `a` was taken before ticket `b`. Numbers come round again after 65,536 gathers; they must not be
+  /// further apart than `far`.
+  static constexpr std::uint64_t far = std::uint64_t{1} << 62U;
+  [[nodiscard]] static bool is_before(std::uint64_t a, std::uint64_t b) noexcept {
+    return static_cast<std::int64_t>(a - b) < 0;
+  }
+  /// Takes `count` tickets from `next` on, unless the next ticket is another one by now; it is put in `next` then.
+  [[nodiscard]] bool advance(std::uint64_t& next, std::uint64_t count) noexcept {
+    return tickets_.compare_exchange_weak(next, next + count, std::memory_order_acq_rel, std::memory_order_relaxed);
+  }
+  /// Gives the newest ticket back; false when there is a newer one.
+  [[nodiscard]] bool retract(std::uint64_t ticket) noexcept {
+    std::uint64_t after = ticket + 1;
+    return tickets_.compare_exchange_strong(after, ticket, std::memory_order_relaxed);
+  }
+
+  // ---- entries
+
+  /// The entry of a ticket that was taken, not published yet. Throws std::bad_alloc.
+  [[nodiscard]] order_slot& slot(std::uint64_t ticket) {
+    chunk* const current = current_.load(std::memory_order_acquire);
+    if (current != nullptr && current->id.load(std::memory_order_acquire) == chunk_id(ticket)) {
+      return current->slots[ticket % chunk_size];
+    }
+    return find_slot(ticket);
+  }
+  static void publish(cell& added) noexcept { added.place_.slot->store(address(added), std::memory_order_release); }
+  /// No item came of the ticket.
+  static void publish_nothing(order_slot& slot) noexcept { slot.store(empty, std::memory_order_release); }
+
+  /// Takes a cell out of its stage's gather, if it is still in it. The caller has a handle. With `reserve` the claim can
+  /// be undone, and must be followed by commit() or unclaim().
+  static claim_result claim(cell& listed, bool reserve) noexcept;
+  static void commit(cell& claimed) noexcept;
+  void unclaim(cell& claimed) noexcept;
+
+  /// The engine is done with a finished cell: its share goes to the list, or is given up.
+  static void hand_over(cell& ended) noexcept;
+
+  /// Takes all items that are listed, in order; numbering starts again from 0. Each cell comes with the list's share,
+  /// for pass(). Waits for scatters that have a ticket and no cell yet.
+  [[nodiscard]] std::vector<cell*> detach();
+  /// Gives up a gathered, finished cell.
+  static void pass(cell& done) noexcept;
+
+  static constexpr std::size_t chunk_size = 64;
+  /// Keeps unfinished cells from being freed, at most chunk_size of them, from `cursor` on (0 at first), which it moves.
+  /// Each must be given to release(). Returns their number; to be called until that is 0.
+  [[nodiscard]] std::size_t hold_unfinished(std::size_t& cursor, std::span<cell*, chunk_size> cells) noexcept;
+  static void release(cell& kept) noexcept;
+
+  /// Drops what could be gathered; nothing is put back from here on. All cells are finished.
+  void close() noexcept;
+  void open() noexcept;
+
+ private:
+  static constexpr unsigned index_bits = 48;
+  static constexpr std::uint64_t epoch_unit = std::uint64_t{1} << index_bits;
+
+  // Marks of an entry; a cell's address has these bits free.
+  static constexpr std::uintptr_t taken = 1;      // not to be gathered
+  static constexpr std::uintptr_t gathered = 2;   // a gather has it
+  static constexpr std::uintptr_t finished = 4;   // the engine has let go
+  static constexpr std::uintptr_t held = 8;       // somebody looks at the cell
+  static constexpr std::uintptr_t reserved = 16;  // taken, which may be undone
+  static constexpr std::uintptr_t marks = 31;
+  // No cell: not yet, or not any more.
+  static constexpr std::uintptr_t unset = 0;
+  static constexpr std::uintptr_t empty = 32;
+
+  struct chunk {
+    std::atomic<std::uint64_t> id{0};  // the ticket of its first entry
+    std::array<order_slot, chunk_size> slots{};
+  };
+
+  static std::uint64_t chunk_id(std::uint64_t ticket) noexcept { return ticket & ~std::uint64_t{chunk_size - 1}; }
+  static std::uintptr_t address(cell const& of) noexcept { return reinterpret_cast<std::uintptr_t>(&of); }
+  static cell& cell_at(std::uintptr_t entry) noexcept {
+    return *reinterpret_cast<cell*>(entry & ~marks);  // NOLINT(performance-no-int-to-ptr): it is one with marks
+  }
+  static bool has_cell(std::uintptr_t entry) noexcept { return entry > empty; }
+  static std::uintptr_t await_cell(order_slot const& slot) noexcept;
+
+  order_slot& find_slot(std::uint64_t ticket);
+  void make_chunks_for(std::uint64_t ticket);
+  std::uint64_t begin_epoch();
+  chunk* spare_chunk();
+  [[nodiscard]] std::size_t take_listed(std::size_t& cursor, std::span<cell*, chunk_size> cells) noexcept;
+
+  alignas(64) std::atomic<std::uint64_t> tickets_{0};
+  std::array<std::atomic<std::uint64_t>, 2> before_{};  // items of earlier epochs, for even and odd epochs
+  std::atomic<chunk*> current_{nullptr};
+
+  adaptive_mutex mutex_;
+  std::vector<chunk*> chunks_;  // in use, oldest first; these guarded by mutex_
+  std::vector<chunk*> spare_;
+  std::uint64_t next_chunk_ = 0;  // the id of the next chunk to be made
+  std::size_t looked_at_ = 0;     // in chunks_, for one that is empty
+  int pinned_ = 0;                // while positive, chunks stay in the list
+  bool closed_ = false;
+};
+
+}  // namespace penstock::detail

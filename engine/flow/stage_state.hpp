@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "engine/flow/order_list.hpp"
+#include "engine/flow/runner_word.hpp"
+
+#include <penstock/detail/adaptive_mutex.hpp>
+#include <penstock/detail/stage_core.hpp>
+
+#include <atomic>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+
+namespace penstock::detail {
+
+class runner_node;
+
+/// The engine's part of a stage's core. Every core is one.
+///
+/// Scattering threads push ready cells on a stack without a lock; runners move them to a FIFO and serve it. A cell that
+/// becomes ready when its input ends is run by the same thread, without passing the FIFO, when the bodies of its stage
+/// have turned out to be short. A runner that has gone into later stages in this way can be replaced (see stalled()).
+class stage_state final : public stage_core {
+ public:
+  static stage_state& of(cell const& asked) noexcept { return static_cast<stage_state&>(asked.stage()); }
+
+  /// Serves ready cells until there are none; called by the engine for a wake-up that it posted.
+  void run() noexcept;
+  /// Whether one more runner could do something.
+  [[nodiscard]] bool wants_runner() const noexcept { return has_queued() || returning_.load() > 0; }
+  /// How many cells are finished, modulo 2^32.
+  [[nodiscard]] std::uint32_t finished() const noexcept {
+    return runner_word::finished_in(word_.load(std::memory_order_relaxed));
+  }
+  /// Starts one more runner for cells that wait although there is room; for the engine's watch, when nothing has been
+  /// finished for a while.
+  void rescue() noexcept;
+
+  /// Whether this thread is in a body, of any stage.
+  [[nodiscard]] static bool inside_body() noexcept;
+
+ private:
+  friend class stage_core;
+  friend class core_registry;
+  friend class cell;
+  struct returning_body;
+  struct row;
+
+  // The scattering side.
+  [[nodiscard]] bool take_ticket(std::uint64_t& ticket) noexcept;
+  [[nodiscard]] place place_of(std::uint64_t ticket);
+  [[nodiscard]] std::uint64_t wait_for_room();
+  void join_engine();
+  [[nodiscard]] std::uint32_t in_flight(std::uint64_t word) const noexcept {
+    return static_cast<std::uint32_t>(order_.total(order_.next_ticket())) - runner_word::finished_in(word);
+  }
+
+  // Ready cells.
+  [[nodiscard]] bool has_queued() const noexcept {
+    return incoming_.load(std::memory_order_seq_cst) != nullptr ||
+           first_ready_.load(std::memory_order_relaxed) != nullptr;
+  }
+  void enqueue(cell& runnable) noexcept;
+  void wake_for_queue() noexcept;
+  void post_runner() noexcept;
+  [[nodiscard]] cell* take_ready() noexcept;
+  [[nodiscard]] bool is_unwanted(cell& queued) const noexcept;
+  [[nodiscard]] bool is_cancelled(cell const& asked) const noexcept;
+  void drain() noexcept;
+  void forget_old_cancellation() noexcept;
+  static void let_go(cell& ended) noexcept;
+
+  // Running.
+  [[nodiscard]] cell* next_cell() noexcept;
+  [[nodiscard]] cell* pop(row& unwanted, bool& slot_is_gone) noexcept;
+  [[nodiscard]] bool linger() const noexcept;
+  void execute(cell& runnable) noexcept;
+  [[nodiscard]] cell* finish(cell& ended, std::uint64_t change, bool in_runner) noexcept;
+  [[nodiscard]] bool enter_directly(cell& runnable) noexcept;
+  [[nodiscard]] bool run_descendants(cell* next) noexcept;
+  static void refuse(row unwanted) noexcept;
+  void retire() noexcept;
+  void end_unstarted() noexcept;
+  [[nodiscard]] failure_ptr cancelled_failure(cell const& unstarted) const noexcept;
+
+  // Slots: how many bodies may run.
+  [[nodiscard]] bool take_slot() noexcept;
+  void slot_released(std::uint64_t word) noexcept;
+  /// A body that waits gives its place among the running ones away, and gets one back before it goes on.
+  void leave_slot() noexcept;
+  void regain_slot() noexcept;
+  void hand_slot_on() noexcept;
+
+  // Set by open(), read by all; atomic for those who come late and find another stage.
+  std::atomic<int> concurrency_{0};
+  std::atomic<std::uint32_t> capacity_{0};
+  std::atomic<runner_node*> node_{nullptr};         // set at the first scatter, kept when the core is used again
+  std::atomic<bool> short_bodies_{false};           // they take less time than it takes to wake a thread
+  std::atomic<std::uint64_t> cancelled_before_{0};  // tickets; written under ready_mutex_
+  std::atomic<int> blocked_{0};                     // threads in wait_for_room()
+
+  // The scattering side.
+  order_list order_;
+  std::atomic<std::uint32_t> finished_seen_{0};  // a late copy, so that scatter rarely reads the running side
+  std::mutex room_mutex_;
+  bool looked_for_ = false;  // one of the threads that wait for room looks by itself
+  std::condition_variable room_;
+
+  alignas(64) std::atomic<cell*> incoming_{nullptr};  // pushed, newest first
+
+  // The running side.
+  alignas(64) std::atomic<std::uint64_t> word_{0};  // see runner_word
+  adaptive_mutex ready_mutex_;
+  std::atomic<cell*> first_ready_{nullptr};  // these written under ready_mutex_
+  cell* last_ready_ = nullptr;
+  returning_body* first_returning_ = nullptr;  // bodies that wait for a slot again, oldest first
+  returning_body* last_returning_ = nullptr;
+  std::atomic<int> returning_{0};    // their number
+  std::atomic<int> away_{0};         // runners that serve later stages at present
+  std::atomic<int> long_bodies_{0};  // samples in a row
+  std::atomic<std::uint64_t> failed_{0};
+  std::atomic<std::uint64_t> dismissed_{0};  // places that were not used
+  std::atomic<bool> retired_{false};         // written under ready_mutex_; a retired stage's word is halted
+  std::uint64_t first_total_ = 0;            // items of the core, when the stage was opened
+  std::mutex ending_mutex_;
+};
+
+}  // namespace penstock::detail
