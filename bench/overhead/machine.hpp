@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+
+namespace overhead {
+
+/// What figures depend on: processor, cores, kernel, compiler, oneTBB, penstock, and the load average now.
+nlohmann::json describe_machine();
+
+}  // namespace overhead

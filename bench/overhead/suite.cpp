@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/overhead/suite.hpp"
+
+#include "bench/overhead/child.hpp"
+#include "bench/overhead/measurement.hpp"
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <numeric>
+#include <optional>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace overhead {
+namespace {
+
+using nlohmann::json;
+using namespace std::chrono_literals;
+
+struct body_kind {
+  char const* name;
+  std::chrono::nanoseconds time;
+  int calls;  // of bodies in one run, all stages together; 0: the bench says how many items there are
+  int quick_calls;
+};
+
+constexpr std::array body_kinds{body_kind{"empty", 0ns, 0, 0}, body_kind{"10 us", 10us, 60'000, 8'000},
+                                body_kind{"1 ms", 1ms, 400, 80}};
+constexpr std::array stage_counts{1, 2, 4, 8};
+
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  std::size_t const half = values.size() / 2;
+  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+double in_a_process(bench const& of, candidate const& who, conditions const& asked) {
+  return std::stod(output_of({"/proc/self/exe", "measure", of.name, std::string{who.name}, std::to_string(asked.stages),
+                              std::to_string(asked.items), std::to_string(asked.body.turns)}));
+}
+
+class suite {
+ public:
+  explicit suite(bool quick) : quick_{quick}, rounds_{quick ? 3 : 5} {}
+
+  json run() {
+    for (bench const& each : catalogue()) {
+      if (each.name == chain_bench) run_chains(each);
+      else run_candidates(each, {1, items_of(each), {}}, json::object());
+    }
+    return records_;
+  }
+
+ private:
+  [[nodiscard]] int items_of(bench const& of) const { return quick_ ? of.quick_items : of.items; }
+
+  void run_chains(bench const& chains) {
+    std::array<long, body_kinds.size()> turns{};
+    std::ranges::transform(body_kinds, turns.begin(), turns_in, &body_kind::time);
+    for (bool const foreign_load : {false, true}) {
+      std::optional<busy_core> busy;
+      if (foreign_load) busy.emplace();
+      for (std::size_t i = 0; i < body_kinds.size(); ++i) {
+        body_kind const& kind = body_kinds.at(i);
+        for (int const stages : stage_counts) {
+          int const calls = quick_ ? kind.quick_calls : kind.calls;
+          int const items = calls == 0 ? items_of(chains) : calls / stages;
+          run_candidates(chains, {static_cast<std::size_t>(stages), items, {turns.at(i)}},
+                         {{"load", foreign_load ? "one core busy" : "idle"}, {"body", kind.name}, {"stages", stages}});
+        }
+      }
+    }
+  }
+
+  // In every round each candidate once, in a new order, so that a disturbance, or what a neighbour leaves behind, hits
+  // all of them alike.
+  void run_candidates(bench const& of, conditions const& asked, json const& variant) {
+    tell(of, variant);
+    std::vector<std::vector<double>> runs(of.candidates.size());
+    std::vector<std::size_t> order(of.candidates.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    for (int round = 0; round < rounds_; ++round) {
+      std::ranges::shuffle(order, random_);
+      for (std::size_t const i : order) runs[i].push_back(in_a_process(of, of.candidates[i], asked));
+    }
+    for (std::size_t i = 0; i < runs.size(); ++i) {
+      json record{{"bench", of.name}, {"title", of.title},    {"impl", of.candidates[i].name},
+                  {"unit", of.unit},  {"items", asked.items}, {"median", median(runs[i])},
+                  {"runs", runs[i]}};
+      record.update(variant);
+      records_.push_back(std::move(record));
+    }
+  }
+
+  void tell(bench const& of, json const& variant) const {
+    std::string text = of.name;
+    for (auto const& [key, value] : variant.items()) {
+      text += fmt::format(", {} {}", key, value.is_string() ? value.get<std::string>() : value.dump());
+    }
+    fmt::print(stderr, "[{:4.0f} s] {}\n", watch_.elapsed<std::chrono::seconds>(), text);
+  }
+
+  bool quick_;
+  int rounds_;
+  stopwatch watch_;
+  std::mt19937 random_{1};
+  json records_ = json::array();
+};
+
+template <class Range>
+auto const& named(Range const& range, std::string_view name) {
+  auto const found = std::ranges::find_if(range, [&](auto const& each) { return each.name == name; });
+  if (found == range.end()) throw std::invalid_argument{fmt::format("there is nothing to measure called '{}'", name)};
+  return *found;
+}
+
+}  // namespace
+
+json measure_all(bool quick) { return suite{quick}.run(); }
+
+double measure_one(std::string_view bench, std::string_view impl, int stages, int items, long turns) {
+  return named(named(catalogue(), bench).candidates, impl).measure({static_cast<std::size_t>(stages), items, {turns}});
+}
+
+}  // namespace overhead
