@@ -2,7 +2,6 @@
 #include "engine/flow/order_list.hpp"
 
 #include <algorithm>
-#include <memory>
 #include <mutex>
 #include <ranges>
 #include <thread>
@@ -82,12 +81,15 @@ claim_result order_list::claim(cell& listed, bool reserve) noexcept {
   }
 }
 
+// Whoever brings an entry into the state in which nobody needs it any more gives up the cell's last share.
+void order_list::settle(cell& owned, std::uintptr_t entry) noexcept {
+  if ((entry & (taken | finished | held | reserved)) != (taken | finished)) return;
+  owned.place_.slot->store(empty, std::memory_order_release);
+  owned.drop(1);
+}
+
 void order_list::commit(cell& claimed) noexcept {
-  order_slot& slot = *claimed.place_.slot;
-  std::uintptr_t const entry = slot.fetch_and(~reserved, std::memory_order_acq_rel);
-  if ((entry & finished) == 0 || (entry & held) != 0) return;
-  slot.store(empty, std::memory_order_release);
-  claimed.drop(1);
+  settle(claimed, claimed.place_.slot->fetch_and(~reserved, std::memory_order_acq_rel) & ~reserved);
 }
 
 void order_list::unclaim(cell& claimed) noexcept {
@@ -101,11 +103,7 @@ void order_list::unclaim(cell& claimed) noexcept {
 }
 
 void order_list::hand_over(cell& ended) noexcept {
-  order_slot& slot = *ended.place_.slot;
-  std::uintptr_t const entry = slot.fetch_or(finished, std::memory_order_acq_rel);
-  if ((entry & (held | reserved)) != 0 || (entry & taken) == 0) return;
-  slot.store(empty, std::memory_order_release);
-  ended.drop(1);
+  settle(ended, ended.place_.slot->fetch_or(finished, std::memory_order_acq_rel) | finished);
 }
 
 // ---- gather
@@ -140,7 +138,7 @@ std::vector<cell*> order_list::detach() {
       for (order_slot& slot : each->slots) {
         std::uintptr_t const entry = slot.load(std::memory_order_acquire);
         bool const coming = entry == unset && is_before(ticket, end);
-        if (coming || (has_cell(entry) && (entry & (taken | gathered)) == 0)) slots.push_back(&slot);
+        if (coming || is_listed(entry)) slots.push_back(&slot);
         ++ticket;
       }
     }
@@ -150,7 +148,7 @@ std::vector<cell*> order_list::detach() {
   cells.reserve(slots.size());
   for (order_slot* const slot : slots) {
     std::uintptr_t entry = await_cell(*slot);
-    while (has_cell(entry) && (entry & (taken | gathered)) == 0) {
+    while (is_listed(entry)) {
       if (!slot->compare_exchange_weak(entry, entry | gathered, std::memory_order_acq_rel)) continue;
       cells.push_back(&cell_at(entry));
       cells.back()->fate_.store(cell::fate::gathered, std::memory_order_release);
@@ -172,30 +170,34 @@ void order_list::pass(cell& done) noexcept {
 
 // ---- cancellation
 
-std::size_t order_list::hold_unfinished(std::size_t& cursor, std::span<cell*, chunk_size> cells) noexcept {
+// Fills `cells` from the chunks behind `cursor`, which moves on, with those that `take` takes out of an entry's slot
+// (it returns none for the others). Chunks stay in the list from the first call (cursor 0) to the one that finds nothing.
+template <class Take>
+std::size_t order_list::take_cells(std::size_t& cursor, std::span<cell*, chunk_size> cells, Take take) noexcept {
   std::lock_guard const lock{mutex_};
   if (cursor == 0) ++pinned_;
   std::size_t count = 0;
   for (; count == 0 && cursor < chunks_.size(); ++cursor) {
     for (order_slot& slot : chunks_[cursor]->slots) {
-      std::uintptr_t entry = slot.load(std::memory_order_acquire);
-      while (has_cell(entry) && (entry & (finished | held)) == 0) {
-        if (!slot.compare_exchange_weak(entry, entry | held, std::memory_order_acq_rel)) continue;
-        cells[count++] = &cell_at(entry);
-        break;
-      }
+      if (cell* const found = take(slot)) cells[count++] = found;
     }
   }
   if (count == 0) --pinned_;
   return count;
 }
 
+std::size_t order_list::hold_unfinished(std::size_t& cursor, std::span<cell*, chunk_size> cells) noexcept {
+  return take_cells(cursor, cells, [](order_slot& slot) -> cell* {
+    std::uintptr_t entry = slot.load(std::memory_order_acquire);
+    while (has_cell(entry) && (entry & (finished | held)) == 0) {
+      if (slot.compare_exchange_weak(entry, entry | held, std::memory_order_acq_rel)) return &cell_at(entry);
+    }
+    return nullptr;
+  });
+}
+
 void order_list::release(cell& kept) noexcept {
-  order_slot& slot = *kept.place_.slot;
-  std::uintptr_t const entry = slot.fetch_and(~held, std::memory_order_acq_rel);
-  if ((entry & finished) == 0 || (entry & taken) == 0 || (entry & reserved) != 0) return;
-  slot.store(empty, std::memory_order_release);
-  kept.drop(1);
+  settle(kept, kept.place_.slot->fetch_and(~held, std::memory_order_acq_rel) & ~held);
 }
 
 void order_list::open() noexcept {
@@ -208,36 +210,25 @@ void order_list::close() noexcept {
     std::lock_guard const lock{mutex_};
     closed_ = true;
     begin_epoch();
-    ++pinned_;
   }
-  std::array<cell*, chunk_size> dropped{};
-  std::size_t cursor = 0;
-  while (std::size_t const count = take_listed(cursor, dropped)) {
-    for (std::size_t i = 0; i < count; ++i) dropped[i]->drop(1);  // values are destroyed: not under the lock
-  }
-  std::lock_guard const lock{mutex_};
-  --pinned_;
-}
-
-std::size_t order_list::take_listed(std::size_t& cursor, std::span<cell*, chunk_size> cells) noexcept {
-  std::lock_guard const lock{mutex_};
-  std::size_t count = 0;
-  for (; count == 0 && cursor < chunks_.size(); ++cursor) {
-    for (order_slot& slot : chunks_[cursor]->slots) {
-      std::uintptr_t entry = slot.load(std::memory_order_acquire);
-      while (has_cell(entry) && (entry & (taken | gathered)) == 0) {
-        if ((entry & finished) == 0) {  // the finishing thread is about to let go
-          std::this_thread::yield();
-          entry = slot.load(std::memory_order_acquire);
-        } else if (slot.compare_exchange_weak(entry, empty, std::memory_order_acq_rel)) {
-          cells[count] = &cell_at(entry);
-          cells[count++]->fate_.store(cell::fate::taken, std::memory_order_release);
-          break;
-        }
+  auto const take_listed = [](order_slot& slot) -> cell* {
+    std::uintptr_t entry = slot.load(std::memory_order_acquire);
+    while (is_listed(entry)) {
+      if ((entry & finished) == 0) {  // the finishing thread is about to let go
+        std::this_thread::yield();
+        entry = slot.load(std::memory_order_acquire);
+      } else if (slot.compare_exchange_weak(entry, empty, std::memory_order_acq_rel)) {
+        cell_at(entry).fate_.store(cell::fate::taken, std::memory_order_release);
+        return &cell_at(entry);
       }
     }
+    return nullptr;
+  };
+  std::array<cell*, chunk_size> dropped{};
+  std::size_t cursor = 0;
+  while (std::size_t const count = take_cells(cursor, dropped, take_listed)) {
+    for (std::size_t i = 0; i < count; ++i) dropped[i]->drop(1);  // values are destroyed: not under the lock
   }
-  return count;
 }
 
 }  // namespace penstock::detail

@@ -112,13 +112,17 @@ class order_list {
     return *reinterpret_cast<cell*>(entry & ~marks);  // NOLINT(performance-no-int-to-ptr): it is one with marks
   }
   static bool has_cell(std::uintptr_t entry) noexcept { return entry > empty; }
+  // To be gathered: neither claimed nor in a gather.
+  static bool is_listed(std::uintptr_t entry) noexcept { return has_cell(entry) && (entry & (taken | gathered)) == 0; }
+  static void settle(cell& owned, std::uintptr_t entry) noexcept;
   static std::uintptr_t await_cell(order_slot const& slot) noexcept;
 
   order_slot& find_slot(std::uint64_t ticket);
   void make_chunks_for(std::uint64_t ticket);
   std::uint64_t begin_epoch();
   chunk* spare_chunk();
-  [[nodiscard]] std::size_t take_listed(std::size_t& cursor, std::span<cell*, chunk_size> cells) noexcept;
+  template <class Take>
+  [[nodiscard]] std::size_t take_cells(std::size_t& cursor, std::span<cell*, chunk_size> cells, Take take) noexcept;
 
   alignas(64) std::atomic<std::uint64_t> tickets_{0};
   std::array<std::atomic<std::uint64_t>, 2> before_{};  // items of earlier epochs, for even and odd epochs

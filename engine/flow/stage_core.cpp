@@ -113,7 +113,7 @@ class core_registry {
     return forever;
   }
 
-  stage_state& take() {
+  stage_state& take(std::shared_ptr<std::string const> name) {
     std::lock_guard const lock{mutex_};
     if (unused_.empty()) {
       all_.reserve(all_.size() + 1);
@@ -124,11 +124,9 @@ class core_registry {
     stage_state& core = *unused_.back();
     unused_.pop_back();
     core.serial_ = ++last_serial_;
+    core.name_ = std::move(name);
+    names_[core.serial_ % names_.size()] = {core.serial_, core.name_};
     return core;
-  }
-  void note_name(stage_core const& core) noexcept {
-    std::lock_guard const lock{mutex_};
-    names_[core.serial() % names_.size()] = {core.serial(), core.name()};
   }
   void give(stage_state& core) noexcept {
     std::lock_guard const lock{mutex_};
@@ -208,13 +206,11 @@ stage_core& stage_core::open(stage_options const& options, void* body) {
   auto name = std::make_shared<std::string const>(options.name.empty() ? "thread_stage " + std::to_string(++unnamed)
                                                                        : options.name);
   (void)no_memory();  // made while there is some
-  stage_state& core = core_registry::instance().take();
+  stage_state& core = core_registry::instance().take(std::move(name));
   core.concurrency_ = options.concurrency;
   core.capacity_ = static_cast<std::uint32_t>(std::min<std::size_t>(options.capacity, std::size_t{1} << 31U));
   core.unpack_ = options.unpack;
   core.body_ = body;
-  core.name_ = std::move(name);
-  core_registry::instance().note_name(core);
   core.short_bodies_ = false;
   core.long_bodies_ = 0;
   core.failed_ = core.dismissed_ = 0;
@@ -305,8 +301,7 @@ bool stage_state::take_ticket(std::uint64_t& ticket) noexcept {
       finished_seen_.store(finished, std::memory_order_relaxed);
       // Signed: a total from long ago may be smaller.
       if (static_cast<std::int32_t>(total - finished) >= 0 && total - finished >= capacity) {
-        if (order_.next_ticket() == ticket) return false;
-        ticket = order_.next_ticket();
+        if (std::exchange(ticket, order_.next_ticket()) == ticket) return false;
         continue;
       }
     }
@@ -488,7 +483,6 @@ cell* stage_state::take_ready() noexcept {
   cell* first = first_ready_.load(std::memory_order_relaxed);
   if (first == nullptr) {
     cell* newest = incoming_.exchange(nullptr, std::memory_order_seq_cst);
-    last_ready_ = newest;
     while (newest != nullptr) {
       cell* const next = std::exchange(newest->next_, first);
       first = std::exchange(newest, next);
@@ -506,7 +500,6 @@ void stage_state::drain() noexcept {
     row kept;
     while (cell* const each = take_ready()) (is_unwanted(*each) ? unwanted : kept).append(*each);
     first_ready_.store(kept.first, std::memory_order_relaxed);
-    last_ready_ = kept.last;
   }
   refuse(unwanted);
 }
@@ -628,7 +621,7 @@ cell* stage_state::finish(cell& ended, std::uint64_t change, bool in_runner) noe
     if (in_flight(word) <= capacity - std::max(1U, capacity / 4)) room_.notify_one();
   }
   // The last things that are done with this core: its stage may end, and it may become another's.
-  if ((change & 0xffffU) != 0) slot_released(word);  // the bits of the count of slots
+  if (runner_word::active_in(change) != 0) slot_released(word);
   else if ((word & runner_word::halted) != 0) word_.notify_all();
 
   // Dependants are told in the order in which they came.
@@ -654,15 +647,9 @@ bool stage_state::enter_directly(cell& runnable) noexcept {
   if (!short_bodies_.load(std::memory_order_relaxed) || has_queued() || is_cancelled(runnable)) return false;
   // Before the slot is taken: who ends what has not started halts the word first, and looks at this afterwards.
   runnable.started_.store(true, std::memory_order_relaxed);
-  std::uint64_t word = word_.load(std::memory_order_relaxed);
-  do {
-    if ((word & runner_word::halted) != 0 ||
-        runner_word::active_in(word) >= concurrency_.load(std::memory_order_relaxed)) {
-      runnable.started_.store(false, std::memory_order_relaxed);
-      return false;
-    }
-  } while (!word_.compare_exchange_weak(word, word + runner_word::active + runner_word::running));
-  return true;
+  if (take_slot(runner_word::running, runner_word::halted)) return true;
+  runnable.started_.store(false, std::memory_order_relaxed);
+  return false;
 }
 
 // Runs a cell of a later stage, and what becomes ready by it. This runner's slot may be given to another one meanwhile:
@@ -680,28 +667,27 @@ bool stage_state::run_descendants(cell* next) noexcept {
     core.execute(*next);
     next = core.finish(*next, runner_word::finished - runner_word::running - runner_word::active, true);
   }
+  return recall_runner();
+}
+
+void stage_state::rescue() noexcept {
+  constexpr std::uint64_t not_now = runner_word::waking | runner_word::halted;
+  if (!has_queued()) return;
+  if (take_slot(runner_word::waking, not_now)) return post_runner();
+  if ((word_.load() & not_now) != 0) return;
+  // All slots are in use: that of a runner which is away will do.
+  if (!recall_runner()) return;
+  if ((word_.fetch_or(runner_word::waking) & runner_word::waking) != 0) away_.fetch_add(1);
+  else post_runner();
+}
+
+// Takes the slot of one runner that is away: its own, when it comes back.
+bool stage_state::recall_runner() noexcept {
   int away = away_.load(std::memory_order_relaxed);
   while (away > 0) {
     if (away_.compare_exchange_weak(away, away - 1, std::memory_order_acq_rel)) return true;
   }
   return false;
-}
-
-void stage_state::rescue() noexcept {
-  if (!has_queued()) return;
-  std::uint64_t word = word_.load();
-  while ((word & (runner_word::waking | runner_word::halted)) == 0) {
-    if (runner_word::active_in(word) < concurrency_.load(std::memory_order_relaxed)) {
-      if (!word_.compare_exchange_weak(word, word + runner_word::active + runner_word::waking)) continue;
-      return post_runner();
-    }
-    int away = away_.load(std::memory_order_relaxed);
-    if (away <= 0) return;
-    if (!away_.compare_exchange_strong(away, away - 1, std::memory_order_acq_rel)) continue;
-    if ((word_.fetch_or(runner_word::waking) & runner_word::waking) != 0) away_.fetch_add(1);
-    else post_runner();
-    return;
-  }
 }
 
 // ---- slots
@@ -711,10 +697,11 @@ struct stage_state::returning_body {
   returning_body* next = nullptr;
 };
 
-bool stage_state::take_slot() noexcept {
+// Takes a free slot, and adds `also` to the word by the same operation; not while one of the `unless` flags is set.
+bool stage_state::take_slot(std::uint64_t also, std::uint64_t unless) noexcept {
   std::uint64_t word = word_.load();
-  while (runner_word::active_in(word) < concurrency_.load(std::memory_order_relaxed)) {
-    if (word_.compare_exchange_weak(word, word + runner_word::active)) return true;
+  while ((word & unless) == 0 && runner_word::active_in(word) < concurrency_.load(std::memory_order_relaxed)) {
+    if (word_.compare_exchange_weak(word, word + runner_word::active + also)) return true;
   }
   return false;
 }

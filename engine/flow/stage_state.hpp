@@ -79,13 +79,14 @@ class stage_state final : public stage_core {
   [[nodiscard]] cell* finish(cell& ended, std::uint64_t change, bool in_runner) noexcept;
   [[nodiscard]] bool enter_directly(cell& runnable) noexcept;
   [[nodiscard]] bool run_descendants(cell* next) noexcept;
+  [[nodiscard]] bool recall_runner() noexcept;
   static void refuse(row unwanted) noexcept;
   void retire() noexcept;
   void end_unstarted() noexcept;
   [[nodiscard]] failure_ptr cancelled_failure(cell const& unstarted) const noexcept;
 
   // Slots: how many bodies may run.
-  [[nodiscard]] bool take_slot() noexcept;
+  [[nodiscard]] bool take_slot(std::uint64_t also = 0, std::uint64_t unless = 0) noexcept;
   void slot_released(std::uint64_t word) noexcept;
   /// A body that waits gives its place among the running ones away, and gets one back before it goes on.
   void leave_slot() noexcept;
@@ -112,8 +113,7 @@ class stage_state final : public stage_core {
   // The running side.
   alignas(64) std::atomic<std::uint64_t> word_{0};  // see runner_word
   adaptive_mutex ready_mutex_;
-  std::atomic<cell*> first_ready_{nullptr};  // these written under ready_mutex_
-  cell* last_ready_ = nullptr;
+  std::atomic<cell*> first_ready_{nullptr};    // these written under ready_mutex_
   returning_body* first_returning_ = nullptr;  // bodies that wait for a slot again, oldest first
   returning_body* last_returning_ = nullptr;
   std::atomic<int> returning_{0};    // their number
