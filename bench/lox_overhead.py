@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What lox and Python's own thread pools cost for the tasks that bench/overhead/penstock_tasks.cpp and memory.cpp measure.
 
-Prints one JSON document: {"python", "lox", "records"}, a record {"bench", "title", "impl", "unit", "items", "median",
-"runs"} a row. Rows take turns; what is about memory or a program's start runs in a process of its own.
-`--quick` measures less. Needs lox 1.x. `build/release/bench/overhead --python PYTHON` calls it.
+Prints one JSON document: {"python", "lox", "records"}, a record {"bench", "impl", "items", "median", "runs"} a row; the
+names of the benches, and their units, are those of bench/overhead/catalogue.cpp. Rows take turns; what is about memory or
+a program's start runs in a process of its own. `--quick` measures less. Needs lox 1.x.
+`build/release/bench/overhead --python PYTHON` calls it.
 """
 import argparse
 import json
@@ -23,15 +24,6 @@ import lox
 WORKERS = 2  # penstock_tasks.cpp has the same
 IMAGES, IMAGE_BYTES = 200, 3_000_000
 LOX = "lox " + version("lox")
-
-TITLES = {  # as in bench/overhead/catalogue.cpp: rows of one bench become one part of the table
-    "thread_task": ("A task: one stage, empty body", "us/task"),
-    "chain_of_two": ("An item through two stages, empty bodies", "us/item"),
-    "one_item_round": ("A round: one item there and back", "us/round"),
-    "first_result": ("A program's first result, from the stage's construction", "ms"),
-    "queued_bytes": ("Memory of an item that waits", "B/item"),
-    "peak_rss": ("Peak memory: 200 images of 3 MB through two stages", "MB"),
-}
 
 
 def add_one(x):
@@ -283,10 +275,9 @@ def measure_all(quick):
             for _ in range(3 if quick else 5):
                 for name in order.sample(list(rows), len(rows)):
                     runs[name].append(take(rows[name], items))
-            title, unit = TITLES[bench]
             for name, taken in runs.items():
-                records.append({"bench": bench, "title": title, "impl": name, "unit": unit, "items": items,
-                                "median": statistics.median(taken), "runs": taken})
+                records.append({"bench": bench, "impl": name, "items": items, "median": statistics.median(taken),
+                                "runs": taken})
     return records
 
 

@@ -4,6 +4,7 @@
 // rows take turns, each in a fresh process, on an idle machine and beside a foreign load. docs/benchmarks.md explains it.
 #include "bench/overhead/child.hpp"
 #include "bench/overhead/machine.hpp"
+#include "bench/overhead/measurement.hpp"
 #include "bench/overhead/report.hpp"
 #include "bench/overhead/suite.hpp"
 
@@ -16,6 +17,7 @@
 #include <iterator>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -38,7 +40,11 @@ void add_python(json& report, run_options const& options) {
     fmt::print(stderr, "[      ] lox and ThreadPoolExecutor\n");
     json const measured = json::parse(overhead::output_of(command));
     report["machine"]["python"] = measured.at("python");
-    for (auto const& record : measured.at("records")) report["records"].push_back(record);
+    for (json record : measured.at("records")) {
+      overhead::bench const& of = overhead::named(overhead::catalogue(), record.at("bench").get<std::string>());
+      record.update({{"title", of.title}, {"unit", of.unit}});
+      report["records"].push_back(std::move(record));
+    }
   } catch (std::exception const& error) {
     fmt::print(stderr, "overhead: no rows for lox and ThreadPoolExecutor: {}\n", error.what());
   }

@@ -3,8 +3,10 @@
 
 #include "bench/overhead/spin.hpp"
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -41,6 +43,15 @@ inline constexpr std::string_view chain_bench = "chain";
 
 /// All there is to measure; the first bench is the chain, which has variants by stages, body and load.
 std::vector<bench> const& catalogue();
+
+/// The bench of a catalogue, or the candidate of a bench, with that name. Throws std::invalid_argument.
+template <class Range>
+auto const& named(Range const& range, std::string_view name) {
+  auto const found = std::ranges::find_if(range, [&](auto const& each) { return each.name == name; });
+  if (found == range.end())
+    throw std::invalid_argument{"there is nothing to measure called '" + std::string{name} + "'"};
+  return *found;
+}
 
 // What each source has to offer. Of chains: nanoseconds an item.
 std::vector<candidate> tbb_chains();

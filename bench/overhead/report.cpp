@@ -88,9 +88,9 @@ std::string machine_line(json const& report) {
       fmt::format("{}, {}, oneTBB {}, penstock {}", text("kernel"), text("compiler"), text("onetbb"), text("penstock"));
   if (report.contains("commit")) versions += fmt::format(" ({})", report.at("commit").get<std::string>());
   if (machine.contains("python")) versions += ", Python " + text("python");
-  return fmt::format("{}, {} cores, {}; load average at the start {:.2f}; {} rounds", text("processor"),
+  return fmt::format("{}, {} cores, {}; load average at the start {:.2f}; {}{} rounds", text("processor"),
                      machine.at("cores").get<int>(), versions, machine.at("load_average").get<double>(),
-                     report.at("quick") ? "3 short" : "5");
+                     report.at("records").front().at("runs").size(), report.at("quick") ? " short" : "");
 }
 
 // Printed with the figures, since whoever copies them should copy this too.

@@ -14,7 +14,6 @@
 #include <numeric>
 #include <optional>
 #include <random>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -113,13 +112,6 @@ class suite {
   std::mt19937 random_{1};
   json records_ = json::array();
 };
-
-template <class Range>
-auto const& named(Range const& range, std::string_view name) {
-  auto const found = std::ranges::find_if(range, [&](auto const& each) { return each.name == name; });
-  if (found == range.end()) throw std::invalid_argument{fmt::format("there is nothing to measure called '{}'", name)};
-  return *found;
-}
 
 }  // namespace
 
