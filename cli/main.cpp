@@ -5,6 +5,8 @@
 #include "cli/run_report.hpp"
 #include "cli/text.hpp"
 
+#include <penstock/error.hpp>
+
 #include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
@@ -71,5 +73,7 @@ int main(int argc, char** argv) {
   // A closed pipe shows as an error of the write, and the run's files are finished all the same.
   ::signal(SIGPIPE, SIG_IGN);
   ::signal(SIGXFSZ, SIG_IGN);  // a limit on file sizes is an error of write(), told like a full disk
+  // The program itself names every file that failed.
+  penstock::on_unobserved_error([](penstock::item_error const&) {});
   return static_cast<int>(serve(argc, argv));
 }

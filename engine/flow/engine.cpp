@@ -132,16 +132,30 @@ void engine::run_from_arena(runner_node& node) noexcept {
   tsan_release(&node);
 }
 
+bool engine::delay(cell& waiting, delayed_cells::clock::time_point due) noexcept {
+  try {
+    delayed_.add(due, waiting);
+  } catch (...) {
+    return false;
+  }
+  keep_watch();
+  return true;
+}
+
 void engine::watch() noexcept {
   std::uint64_t quiet_ticks = 0;
   for (;;) {
     std::this_thread::sleep_for(tick_length);
+    while (cell* const due = delayed_.take_due(delayed_cells::clock::now())) stage_state::retry(*due);
     quiet_ticks = look_after_nodes() ? 0 : quiet_ticks + 1;
     if (quiet_ticks < sleep_after_ticks) continue;
     watch_sleeps_.store(true, std::memory_order_seq_cst);
     if (!look_after_nodes()) {  // a post that came before it could see us sleep
+      auto const next_due = delayed_.next_due();
       std::unique_lock lock{watch_mutex_};
-      watch_wanted_.wait(lock, [this] { return !watch_sleeps_.load(); });
+      auto const is_wanted = [this] { return !watch_sleeps_.load(); };
+      if (next_due == delayed_cells::clock::time_point::max()) watch_wanted_.wait(lock, is_wanted);
+      else watch_wanted_.wait_until(lock, next_due, is_wanted);
     }
     watch_sleeps_ = false;
     quiet_ticks = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "engine/flow/delayed_cells.hpp"
 #include "engine/flow/runner_node.hpp"
 #include "engine/flow/runner_threads.hpp"
 
@@ -32,6 +33,9 @@ class engine {
   [[nodiscard]] runner_node& make_node(stage_state& stage);
   /// Lets one runner of the node's stage start.
   void post(runner_node& node) noexcept;
+  /// Lets a cell be tried again at a time, to within a few milliseconds; false when there is no memory for that.
+  [[nodiscard]] bool delay(cell& waiting, delayed_cells::clock::time_point due) noexcept;
+  void take_delayed(auto const& is_wanted, auto const& take) noexcept { delayed_.take_all(is_wanted, take); }
   /// Sees to it that the watch is awake: there are ready cells for which no wake-up was posted.
   void keep_watch() noexcept {
     if (watch_sleeps_.load(std::memory_order_seq_cst)) wake_watch();
@@ -77,6 +81,8 @@ class engine {
 
   std::mutex nodes_mutex_;
   std::vector<std::unique_ptr<runner_node>> nodes_;  // guarded by nodes_mutex_
+
+  delayed_cells delayed_;
 
   std::atomic<std::uint64_t> tick_{0};
   std::atomic<bool> watch_sleeps_{false};

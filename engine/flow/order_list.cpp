@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <optional>
 #include <ranges>
 #include <thread>
 
@@ -102,8 +103,15 @@ void order_list::unclaim(cell& claimed) noexcept {
   claimed.place_.slot->fetch_and(~(taken | reserved), std::memory_order_acq_rel);
 }
 
-void order_list::hand_over(cell& ended) noexcept {
-  settle(ended, ended.place_.slot->fetch_or(finished, std::memory_order_acq_rel) | finished);
+void order_list::hand_over(cell& ended, bool discard) noexcept {
+  order_slot& slot = *ended.place_.slot;
+  if (!discard) return settle(ended, slot.fetch_or(finished, std::memory_order_acq_rel) | finished);
+  std::uintptr_t entry = slot.load(std::memory_order_acquire);
+  std::uintptr_t settled = 0;
+  do settled = entry | finished | ((entry & gathered) != 0 ? 0 : taken);
+  while (!slot.compare_exchange_weak(entry, settled, std::memory_order_acq_rel, std::memory_order_acquire));
+  if ((settled & taken) != 0) ended.fate_.store(cell::fate::taken, std::memory_order_release);
+  settle(ended, settled);
 }
 
 // ---- gather
@@ -127,19 +135,18 @@ std::uint64_t order_list::begin_epoch() {
   return next;
 }
 
-std::vector<cell*> order_list::detach() {
+std::vector<cell*> order_list::detach(std::optional<std::uint64_t> before) {
   std::vector<order_slot*> slots;
   {
     std::lock_guard const lock{mutex_};
-    std::uint64_t const end = begin_epoch();
+    std::uint64_t const all = begin_epoch();
+    std::uint64_t const end = before.value_or(all);
     slots.reserve(chunks_.size() * chunk_size);
     for (chunk* const each : chunks_) {
       std::uint64_t ticket = each->id.load(std::memory_order_relaxed);
       for (order_slot& slot : each->slots) {
         std::uintptr_t const entry = slot.load(std::memory_order_acquire);
-        bool const coming = entry == unset && is_before(ticket, end);
-        if (coming || is_listed(entry)) slots.push_back(&slot);
-        ++ticket;
+        if (is_before(ticket++, end) && (entry == unset || is_listed(entry))) slots.push_back(&slot);
       }
     }
     ++pinned_;
@@ -158,6 +165,28 @@ std::vector<cell*> order_list::detach() {
   std::lock_guard const lock{mutex_};
   --pinned_;
   return cells;
+}
+
+void const* order_list::unfinished_before(std::uint64_t ticket) noexcept {
+  for (;; std::this_thread::yield()) {
+    std::lock_guard const lock{mutex_};
+    bool coming = false;
+    for (chunk* const each : chunks_ | std::views::reverse) {  // the newest are the last to finish
+      std::uint64_t at = each->id.load(std::memory_order_relaxed);
+      for (order_slot const& slot : each->slots) {
+        std::uintptr_t const entry = slot.load(std::memory_order_seq_cst);
+        if (!is_before(at++, ticket)) break;
+        coming = coming || entry == unset;
+        if (is_listed(entry) && (entry & finished) == 0) return &cell_at(entry);
+      }
+    }
+    if (!coming) return nullptr;
+  }
+}
+
+void order_list::put_back(cell& detached) noexcept {
+  detached.fate_.store(cell::fate::listed, std::memory_order_release);
+  detached.place_.slot->fetch_and(~gathered, std::memory_order_acq_rel);
 }
 
 void order_list::pass(cell& done) noexcept {

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -27,9 +28,10 @@ class order_list {
   // ---- tickets: the count of gathers before in the high 16 bits, below it the index
 
   [[nodiscard]] std::uint64_t next_ticket() const noexcept { return tickets_.load(std::memory_order_relaxed); }
+  [[nodiscard]] static std::size_t index(std::uint64_t ticket) noexcept { return ticket & (epoch_unit - 1); }
   /// How many items there have ever been when `ticket` is the next one.
   [[nodiscard]] std::uint64_t total(std::uint64_t ticket) const noexcept {
-    return before_[(ticket >> index_bits) & 1U].load(std::memory_order_relaxed) + (ticket & (epoch_unit - 1));
+    return before_[(ticket >> index_bits) & 1U].load(std::memory_order_relaxed) + index(ticket);
   }
   /// Whether ticket `a` was taken before ticket `b`. Numbers come round again after 65,536 gathers; they must not be
   /// further apart than `far`.
@@ -67,12 +69,17 @@ class order_list {
   static void commit(cell& claimed) noexcept;
   void unclaim(cell& claimed) noexcept;
 
-  /// The engine is done with a finished cell: its share goes to the list, or is given up.
-  static void hand_over(cell& ended) noexcept;
+  /// The engine is done with a finished cell: its share goes to the list, or is given up. With `discard` it is not to be
+  /// gathered, unless a gather has it.
+  static void hand_over(cell& ended, bool discard) noexcept;
 
-  /// Takes all items that are listed, in order; numbering starts again from 0. Each cell comes with the list's share,
-  /// for pass(). Waits for scatters that have a ticket and no cell yet.
-  [[nodiscard]] std::vector<cell*> detach();
+  /// Takes all items that are listed, or those of them before a ticket, in order; numbering starts again from 0. Each cell
+  /// comes with the list's share, for pass(). Waits for scatters that have a ticket and no cell yet.
+  [[nodiscard]] std::vector<cell*> detach(std::optional<std::uint64_t> before = {});
+  /// The address of a listed cell before a ticket that is not finished; null when there is none. Waits as detach() does.
+  [[nodiscard]] void const* unfinished_before(std::uint64_t ticket) noexcept;
+  /// Undoes detach() for one cell.
+  static void put_back(cell& detached) noexcept;
   /// Gives up a gathered, finished cell.
   static void pass(cell& done) noexcept;
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+// A stage from its construction to its end, and how items come into it and out of it. How they run: stage_running.cpp.
 #include <penstock/detail/stage_core.hpp>
 
+#include "engine/flow/core_registry.hpp"
 #include "engine/flow/engine.hpp"
-#include "engine/flow/sanitizers.hpp"
+#include "engine/flow/failure.hpp"
 #include "engine/flow/stage_state.hpp"
-
-#include <cxxabi.h>
+#include "engine/flow/waiting.hpp"
 
 #include <algorithm>
 #include <array>
@@ -14,206 +15,79 @@
 #include <cstdlib>
 #include <memory>
 #include <mutex>
-#include <new>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
-#include <typeinfo>
 #include <utility>
 #include <vector>
 
 namespace penstock::detail {
 namespace {
 
-constexpr int cells_before_yield = 4096;  // then the runner's thread looks after other stages
-constexpr int looks_before_sleep = 200;
-constexpr int looks_before_end = 64;  // of a runner, about as long as it takes to post one
 constexpr int looks_for_room = 2'000;
-constexpr std::uint64_t sampled_every = 64;  // items
-constexpr auto short_body = std::chrono::nanoseconds{500};
 // A thread that waits for room looks by itself this often; finishing threads wake it earlier when much room is there.
 constexpr auto look_for_room = std::chrono::milliseconds{1};
 
-thread_local stage_state* serving = nullptr;  // the stage whose body this thread is in
-
-// Lets one thread sleep until a cell is finished.
-class sleeper final : public waiter {
- public:
-  cell* notify() noexcept override {
-    std::lock_guard const lock{mutex_};  // held while notifying: the sleeper may be gone right after
-    finished_ = true;
-    wake_.notify_one();
-    return nullptr;
-  }
-  void sleep() noexcept {
-    std::unique_lock lock{mutex_};
-    wake_.wait(lock, [this] { return finished_; });
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  bool finished_ = false;
-};
-
-std::string text_of_current_exception() {
-  try {
-    throw;
-  } catch (std::exception const& thrown) {
-    char const* const text = thrown.what();
-    return text != nullptr ? text : "an exception without a text was thrown";
-  } catch (...) {
-    std::type_info const* const type = abi::__cxa_current_exception_type();
-    if (type == nullptr) return "something unknown was thrown";
-    int status = 0;
-    std::unique_ptr<char, decltype(&std::free)> const name{abi::__cxa_demangle(type->name(), nullptr, nullptr, &status),
-                                                           &std::free};
-    return std::string{"something of type "} + (status == 0 ? name.get() : type->name()) + " was thrown";
-  }
+void require(bool holds, char const* option, auto value, std::string_view allowed) {
+  if (holds) return;
+  throw std::invalid_argument{"stage_options: " + std::string{option} + " is " + std::to_string(value) + "; " +
+                              std::string{allowed}};
 }
 
-// Tells ThreadSanitizer that whoever drops the last reference to an exception does so after all others: libstdc++ counts
-// these references inside its own library, unseen.
-void see_exception_references() noexcept {
-  [[maybe_unused]] static char tag = 0;
-  tsan_release(&tag);
-  tsan_acquire(&tag);
+void check(stage_options const& options) {
+  require(options.concurrency >= 0, ".concurrency", options.concurrency,
+          "it must be at least 0, which runs bodies in scatter itself");
+  require(options.concurrency <= runner_word::most_active, ".concurrency", options.concurrency,
+          "at most " + std::to_string(runner_word::most_active) + " is allowed");
+  require(options.capacity >= 1, ".capacity", options.capacity, "it must be at least 1");
+  require(options.attempts >= 1, ".attempts", options.attempts, "it must be at least 1");
+  require(options.backoff.count() >= 0, ".backoff (in ms)", options.backoff.count(), "it must not be negative");
+  require(options.backoff <= std::chrono::hours{24}, ".backoff (in ms)", options.backoff.count(),
+          "at most 24 hours are allowed");
+  require(options.max_errors >= 1, ".max_errors", options.max_errors,
+          "it must be at least 1: the number of failed items at which the stage stops");
 }
 
-struct recorded_failure : failure {
-  ~recorded_failure() { see_exception_references(); }
-};
-
-// What is left to say when there is no memory to say it.
-failure_ptr const& no_memory() {
-  static failure_ptr const& forever = *new failure_ptr{std::make_shared<failure const>(
-      failure{error_kind::exception, "no memory was left to describe the failure",
-              std::make_shared<std::string const>("unknown"), 0, 1, std::make_exception_ptr(std::bad_alloc{})})};
-  return forever;
-}
-
-failure_ptr describe(error_kind kind, std::shared_ptr<std::string const> const& stage, std::size_t index,
-                     auto const& text, auto const& cause) noexcept {
-  try {
-    std::string what = text();
-    std::exception_ptr original = cause(what);
-    return std::make_shared<recorded_failure const>(
-        recorded_failure{{kind, std::move(what), stage, index, 1, std::move(original)}});
-  } catch (...) {
-    return no_memory();
-  }
+bool all_run_inline() {
+  char const* const chosen = std::getenv("PENSTOCK_SERIAL");
+  if (chosen == nullptr || std::string_view{chosen}.empty() || std::string_view{chosen} == "0") return false;
+  if (std::string_view{chosen} == "1") return true;
+  throw std::invalid_argument{"environment variable PENSTOCK_SERIAL is '" + std::string{chosen} +
+                              "'; '1' (bodies run in scatter itself) or '0' (the default) is allowed"};
 }
 
 }  // namespace
 
-class core_registry {
- public:
-  static core_registry& instance() {
-    static core_registry& forever = *new core_registry;
-    return forever;
-  }
-
-  stage_state& take(std::shared_ptr<std::string const> name) {
-    std::lock_guard const lock{mutex_};
-    if (unused_.empty()) {
-      all_.reserve(all_.size() + 1);
-      unused_.reserve(all_.size() + 1);  // give() must not throw
-      all_.push_back(new stage_state);
-      unused_.push_back(all_.back());
-    }
-    stage_state& core = *unused_.back();
-    unused_.pop_back();
-    core.serial_ = ++last_serial_;
-    core.name_ = std::move(name);
-    names_[core.serial_ % names_.size()] = {core.serial_, core.name_};
-    return core;
-  }
-  void give(stage_state& core) noexcept {
-    std::lock_guard const lock{mutex_};
-    unused_.push_back(&core);
-  }
-  // Of a stage that may have been destroyed since.
-  std::string name_of(std::uint32_t serial) {
-    std::lock_guard const lock{mutex_};
-    auto const& [of, name] = names_[serial % names_.size()];
-    return of == serial ? *name : "(destroyed long ago)";
-  }
-
- private:
-  std::mutex mutex_;
-  std::vector<stage_state*> all_;  // these guarded by mutex_
-  std::vector<stage_state*> unused_;
-  std::uint32_t last_serial_ = 0;
-  std::array<std::pair<std::uint32_t, std::shared_ptr<std::string const>>, 4096> names_;  // of the newest stages
-};
-
-// ---- waiting
-
-void cell::wait() noexcept {
-  for (int i = 0; i < looks_before_sleep; ++i) {
-    if (done()) return;
-    spin_pause();
-  }
-  sleeper here;
-  link wait{.next = nullptr, .who = &here};
-  if (!subscribe(wait)) return;
-  stage_state* const inside = serving;
-  if (inside != nullptr) inside->leave_slot();
-  here.sleep();
-  if (inside != nullptr) inside->regain_slot();
-}
-
-bool cell_batch::wait_all() const noexcept {
-  if (empty()) return true;
-  cells_.back()->wait();  // the last is usually the last to finish: one sleep instead of many
-  bool all_good = true;
-  for (std::size_t i = first_; i < cells_.size(); ++i) {
-    cells_[i]->wait();
-    all_good = all_good && cells_[i]->failed() == nullptr;
-  }
-  return all_good;
-}
-
-void cell_batch::pop() noexcept { order_list::pass(*cells_[first_++]); }
-
-stage_error cell_batch::failure() const {
-  std::vector<item_error> failures;
-  for (std::size_t i = first_; i < cells_.size(); ++i) {
-    if (cells_[i]->failed()) failures.push_back(cells_[i]->error());
-  }
-  item_error const& first = failures.front();
-  std::string text = first.what();
-  if (failures.size() > 1) {
-    text += " (and " + std::to_string(failures.size() - 1) + " more of " + std::to_string(size()) + " items failed)";
-  }
-  std::string stage = first.stage();
-  std::size_t const index = first.index();
-  error_kind const kind = first.kind();
-  return {kind, std::move(stage), index, text, std::move(failures)};
-}
-
 // ---- opening and retiring
 
 stage_core& stage_core::open(stage_options const& options, void* body) {
-  if (options.concurrency < 1 || options.concurrency > runner_word::most_active) {
-    throw std::invalid_argument{"stage_options: .concurrency is " + std::to_string(options.concurrency) +
-                                (options.concurrency < 1
-                                     ? "; it must be at least 1"
-                                     : "; at most " + std::to_string(runner_word::most_active) + " is allowed")};
-  }
-  if (options.capacity < 1) throw std::invalid_argument{"stage_options: .capacity is 0; it must be at least 1"};
+  check(options);
+  bool const runs_inline = options.concurrency == 0 || all_run_inline();
   static std::atomic<std::size_t> unnamed{0};
   auto name = std::make_shared<std::string const>(options.name.empty() ? "thread_stage " + std::to_string(++unnamed)
                                                                        : options.name);
-  (void)no_memory();  // made while there is some
+  prepare_for_no_memory();
   stage_state& core = core_registry::instance().take(std::move(name));
   core.concurrency_ = options.concurrency;
-  core.capacity_ = static_cast<std::uint32_t>(std::min<std::size_t>(options.capacity, std::size_t{1} << 31U));
+  core.declared_capacity_ = static_cast<std::uint32_t>(std::min<std::size_t>(options.capacity, std::size_t{1} << 31U));
+  core.capacity_ = core.declared_capacity_;
+  core.max_errors_ = options.max_errors;
   core.unpack_ = options.unpack;
+  core.runs_inline_ = runs_inline;
+  core.discards_ = options.discard_results;
+  core.attempts_ = options.attempts;
+  core.backoff_ = options.backoff;
   core.body_ = body;
   core.short_bodies_ = false;
   core.long_bodies_ = 0;
-  core.failed_ = core.dismissed_ = 0;
+  core.failed_ = core.dropped_ = core.retried_ = core.dismissed_ = 0;
+  core.intake_ = stage_state::intake::open;
+  core.closed_ = false;
+  core.errors_ = 0;
+  core.stop_ = std::stop_source{std::nostopstate};
+  core.upstreams_.clear();
+  for (auto& recent : core.recent_upstreams_) recent = 0;
   core.cancelled_before_ = core.order_.next_ticket();
   core.first_total_ = core.order_.total(core.order_.next_ticket());
   core.order_.open();
@@ -223,7 +97,7 @@ stage_core& stage_core::open(stage_options const& options, void* body) {
 
 void stage_core::retire() noexcept {
   auto& self = static_cast<stage_state&>(*this);
-  if (serving == &self) {
+  if (self.in_own_body()) {
     std::fprintf(stderr, "penstock: stage '%s' is destroyed by one of its own bodies and would wait for it for ever\n",
                  name_->c_str());
     std::abort();
@@ -232,32 +106,116 @@ void stage_core::retire() noexcept {
 }
 
 void stage_state::retire() noexcept {
-  word_.fetch_or(runner_word::halted);
   {
     std::lock_guard const lock{ready_mutex_};
     retired_ = true;
+    word_.fetch_or(runner_word::halted);
   }
+  request_stop();
   end_unstarted();
   runner_node* const node = node_.load(std::memory_order_relaxed);
   while (node != nullptr && node->claim()) {  // wake-ups that nobody has started
     word_.fetch_and(~runner_word::waking);
     slot_released(word_.fetch_sub(runner_word::active) - runner_word::active);
   }
-  stage_state* const inside = serving;  // in a body of another stage, which may have what ours wait for
-  bool left = false;
-  for (;;) {
-    std::uint64_t const word = word_.load(std::memory_order_seq_cst);
-    if (runner_word::active_in(word) == 0 && in_flight(word) == 0) break;
-    if (inside != nullptr && !std::exchange(left, true)) inside->leave_slot();
-    word_.wait(word);
+  {
+    std::optional<slot_given_back> meanwhile;  // in a body of another stage, which may have what ours wait for
+    for (;;) {
+      std::uint64_t const word = word_.load(std::memory_order_seq_cst);
+      if (runner_word::active_in(word) == 0 && in_flight(word) == 0) break;
+      if (!meanwhile) meanwhile.emplace();
+      word_.wait(word);
+    }
   }
-  if (left) inside->regain_slot();
   order_.close();
   {
     std::lock_guard const lock{ready_mutex_};
     retired_ = false;
   }
   core_registry::instance().give(*this);
+}
+
+// ---- cancelling and closing
+
+void stage_core::cancel() noexcept { static_cast<stage_state&>(*this).cancel(stage_state::intake::cancelled); }
+
+void stage_state::cancel(intake why) noexcept {
+  refuse_items(why);
+  request_stop();
+  std::lock_guard const one_at_a_time{ending_mutex_};
+  ++endings_;
+  word_.fetch_or(runner_word::halted);
+  end_unstarted();
+  {
+    std::lock_guard const lock{ready_mutex_};
+    if (--endings_ > 0 || retired_) return;
+    word_.fetch_and(~runner_word::halted);
+  }
+  if (has_queued()) wake_for_queue();
+}
+
+void stage_core::close() noexcept { static_cast<stage_state&>(*this).refuse_items(stage_state::intake::closed); }
+
+// From here on: a ticket taken before this returns is one that next_ticket() shows; see take_ticket().
+void stage_state::refuse_items(intake why) noexcept {
+  {
+    std::lock_guard const lock{room_mutex_};
+    closed_ = closed_ || why == intake::closed;
+    if (intake_.load(std::memory_order_relaxed) == intake::open) intake_ = why;
+    capacity_.store(0, std::memory_order_seq_cst);
+  }
+  room_.notify_all();
+}
+
+void stage_core::reopen() noexcept {
+  auto& self = static_cast<stage_state&>(*this);
+  using intake = stage_state::intake;
+  self.errors_.store(0, std::memory_order_relaxed);
+  if (self.intake_.load(std::memory_order_acquire) == intake::open) return;
+  std::lock_guard const lock{self.room_mutex_};
+  if (self.intake_ == intake::closed) return;
+  self.stop_ = std::stop_source{std::nostopstate};
+  self.intake_ = self.closed_ ? intake::closed : intake::open;
+  if (!self.closed_) self.capacity_ = self.declared_capacity_;
+}
+
+void stage_state::throw_refused() const {
+  std::size_t const index = order_list::index(order_.next_ticket());
+  std::string const usable = "; it can be used again when gather() or outcomes() has returned";
+  bool const closed = [this] {
+    std::lock_guard const lock{room_mutex_};
+    return closed_;
+  }();
+  if (closed) {
+    throw stage_closed{error_kind::stage_closed, *name_, index, "the stage was closed and takes no more items"};
+  }
+  if (intake_.load() == intake::too_many_errors) {
+    throw stage_error{
+        error_kind::cancelled, *name_, index,
+        "the stage has stopped at .max_errors = " + std::to_string(max_errors_) + " failed items" + usable};
+  }
+  throw stage_error{error_kind::cancelled, *name_, index, "the stage was cancelled" + usable};
+}
+
+std::stop_token stage_core::stop_token() {
+  auto& self = static_cast<stage_state&>(*this);
+  std::lock_guard const lock{self.room_mutex_};
+  if (!self.stop_.stop_possible()) {
+    self.stop_ = std::stop_source{};
+    auto const now = self.intake_.load(std::memory_order_relaxed);
+    bool const cancelled = now == stage_state::intake::cancelled || now == stage_state::intake::too_many_errors;
+    if (cancelled || self.retired_) self.stop_.request_stop();  // nobody can have registered a callback
+  }
+  return self.stop_.get_token();
+}
+
+void stage_state::request_stop() noexcept {
+  std::stop_source stop{std::nostopstate};
+  {
+    std::lock_guard const lock{room_mutex_};
+    stop = stop_;
+  }
+  stop.request_stop();  // NOLINT(clang-analyzer-cplusplus.Move): it was assigned to
 }
 
 // Ends what has not started as cancelled, wherever it waits. The word is halted, so no more bodies start meanwhile.
@@ -275,7 +233,7 @@ void stage_state::end_unstarted() noexcept {
       bool unstarted = false;
       {
         std::lock_guard const lock{ready_mutex_};
-        unstarted = !each.started_.load() && !each.ended_.load();
+        unstarted = is_cancelled(each) && !each.started_.load() && !each.ended_.load();
         if (unstarted) each.ended_ = true;
       }
       if (unstarted) {
@@ -287,34 +245,48 @@ void stage_state::end_unstarted() noexcept {
     }
   }
   drain();
+  end_delayed();
 }
 
 // ---- the scattering side
 
-bool stage_state::take_ticket(std::uint64_t& ticket) noexcept {
+// Unbounded, it never finds the stage full.
+stage_state::admission stage_state::take_ticket(std::uint64_t& ticket, bool bounded) {
   std::uint32_t const capacity = capacity_.load(std::memory_order_relaxed);
   ticket = order_.next_ticket();
   for (;;) {
     auto const total = static_cast<std::uint32_t>(order_.total(ticket));
-    if (total - finished_seen_.load(std::memory_order_relaxed) >= capacity) {
+    if (bounded && total - finished_seen_.load(std::memory_order_relaxed) >= capacity) {
       std::uint32_t const finished = runner_word::finished_in(word_.load(std::memory_order_acquire));
       finished_seen_.store(finished, std::memory_order_relaxed);
       // Signed: a total from long ago may be smaller.
       if (static_cast<std::int32_t>(total - finished) >= 0 && total - finished >= capacity) {
-        if (std::exchange(ticket, order_.next_ticket()) == ticket) return false;
-        continue;
+        if (std::exchange(ticket, order_.next_ticket()) != ticket) continue;
+        return capacity_.load(std::memory_order_relaxed) == 0 ? admission::refused : admission::full;
       }
     }
-    if (order_.advance(ticket, 1)) return true;
+    if (order_.advance(ticket, 1)) break;
   }
+  // Looked at again behind the ticket, so that whoever refuses items sees every ticket of an accepted one.
+  if (capacity_.load(std::memory_order_seq_cst) != 0) return admission::taken;
+  dismiss(place_of(ticket));
+  return admission::refused;
 }
 
 place stage_state::place_of(std::uint64_t ticket) {
   try {
     return {ticket, &order_.slot(ticket)};
   } catch (...) {
-    // Only the newest ticket can be given back without an entry.
-    while (!order_.retract(ticket)) std::this_thread::yield();
+    // Without an entry, only the newest ticket can be given back. Those who have newer ones are in the same trouble, or
+    // have made the entry.
+    for (; !order_.retract(ticket); std::this_thread::yield()) {
+      try {
+        dismiss({ticket, &order_.slot(ticket)});
+        break;
+      } catch (std::bad_alloc const&) {
+        continue;
+      }
+    }
     throw;
   }
 }
@@ -323,27 +295,30 @@ std::optional<place> stage_core::try_admit() {
   auto& self = static_cast<stage_state&>(*this);
   if (self.node_.load(std::memory_order_acquire) == nullptr) self.join_engine();
   std::uint64_t ticket = 0;
-  if (!self.take_ticket(ticket)) return std::nullopt;
-  return self.place_of(ticket);
+  switch (self.take_ticket(ticket)) {
+    case stage_state::admission::taken: return self.place_of(ticket);
+    case stage_state::admission::full: return std::nullopt;
+    case stage_state::admission::refused: break;
+  }
+  self.throw_refused();
 }
 
-place stage_core::admit() {
+place stage_core::admit(ready_cells* batch) {
   auto& self = static_cast<stage_state&>(*this);
   if (self.node_.load(std::memory_order_acquire) == nullptr) self.join_engine();
   std::uint64_t ticket = 0;
-  if (!self.take_ticket(ticket)) {
-    if (stage_state::inside_body()) {
-      ticket = self.order_.next_ticket();
-      while (!self.order_.advance(ticket, 1)) {
-      }
-    } else {
-      ticket = self.wait_for_room();
-    }
+  auto found = self.take_ticket(ticket);
+  if (found == stage_state::admission::full) {
+    if (batch != nullptr) batch->send();
+    if (stage_state::inside_body()) found = self.take_ticket(ticket, false);
+    else return self.place_of(self.wait_for_room());
   }
+  if (found == stage_state::admission::refused) self.throw_refused();
   return self.place_of(ticket);
 }
 
 void stage_state::join_engine() {
+  if (runs_inline_) return;
   static std::mutex one_at_a_time;
   std::lock_guard const lock{one_at_a_time};
   if (node_.load(std::memory_order_relaxed) == nullptr) {
@@ -353,32 +328,37 @@ void stage_state::join_engine() {
 
 std::uint64_t stage_state::wait_for_room() {
   std::uint64_t ticket = 0;
-  for (int looks = 0; looks < looks_for_room; ++looks) {
+  auto found = admission::full;
+  for (int looks = 0; looks < looks_for_room && found == admission::full; ++looks) {
     spin_pause();
-    if (looks % 16 == 15 && take_ticket(ticket)) return ticket;
+    if (looks % 16 == 15) found = take_ticket(ticket);
   }
-  std::unique_lock lock{room_mutex_};
-  blocked_.fetch_add(1, std::memory_order_seq_cst);
-  while (!take_ticket(ticket)) {
-    if (looked_for_) {
-      room_.wait(lock);
-      continue;
+  if (found == admission::full) {
+    std::unique_lock lock{room_mutex_};
+    blocked_.fetch_add(1, std::memory_order_seq_cst);
+    while ((found = take_ticket(ticket)) == admission::full) {
+      if (looked_for_) {
+        room_.wait(lock);
+        continue;
+      }
+      looked_for_ = true;
+      room_.wait_for(lock, look_for_room);
+      looked_for_ = false;
     }
-    looked_for_ = true;
-    room_.wait_for(lock, look_for_room);
-    looked_for_ = false;
+    blocked_.fetch_sub(1, std::memory_order_relaxed);
+    room_.notify_one();  // there may be more room, and somebody has to look for it
   }
-  blocked_.fetch_sub(1, std::memory_order_relaxed);
-  room_.notify_one();  // there may be more room, and somebody has to look for it
+  if (found == admission::refused) throw_refused();
   return ticket;
 }
 
-void stage_core::dismiss(place const& unused) noexcept {
-  auto& self = static_cast<stage_state&>(*this);
-  if (self.order_.retract(unused.ticket)) return;
+void stage_core::dismiss(place const& unused) noexcept { static_cast<stage_state&>(*this).dismiss(unused); }
+
+void stage_state::dismiss(place const& unused) noexcept {
+  if (order_.retract(unused.ticket)) return;
   order_list::publish_nothing(*unused.slot);
-  self.dismissed_.fetch_add(1, std::memory_order_relaxed);
-  self.word_.fetch_add(runner_word::finished);
+  dismissed_.fetch_add(1, std::memory_order_relaxed);
+  word_.fetch_add(runner_word::finished);
 }
 
 void stage_core::publish(cell& added) noexcept {
@@ -395,353 +375,49 @@ void stage_core::throw_already_gathered(cell const& gathered) {
                          "the future's item was gathered already; scatter or get() a future before its stage's gather"};
 }
 
+// ---- gathering
+
+void stage_state::check_gather() const {
+  if (!is_needed_by_this_thread()) return;
+  throw would_deadlock{error_kind::exception, *name_, 0,
+                       "a body of the stage, or of one that its items come from, gathers it and would wait for itself; "
+                       "gather outside, or wait for single futures"};
+}
+
 cell_batch stage_core::detach() {
   auto& self = static_cast<stage_state&>(*this);
-  if (serving == &self) {
-    throw would_deadlock{error_kind::exception, *name_, 0,
-                         "a body of the stage gathers it and would wait for itself; gather outside, or wait for single "
-                         "futures"};
-  }
+  self.check_gather();
   cell_batch batch{self.order_.detach()};
   self.forget_old_cancellation();
   return batch;
 }
 
-// ---- ready cells
-
-// Cells in a row, through their next_.
-struct stage_state::row {
-  cell* first = nullptr;
-  cell* last = nullptr;
-
-  void append(cell& added) noexcept {
-    added.next_ = nullptr;
-    (first != nullptr ? last->next_ : first) = &added;
-    last = &added;
+std::optional<cell_batch> stage_core::detach_finished(std::chrono::steady_clock::time_point deadline) {
+  auto& self = static_cast<stage_state&>(*this);
+  self.check_gather();
+  std::uint64_t const end = self.order_.next_ticket();
+  std::optional<slot_given_back> meanwhile;
+  while (void const* const unfinished = self.order_.unfinished_before(end)) {
+    if (!meanwhile) meanwhile.emplace();
+    auto const has_moved_on = [&] { return self.order_.unfinished_before(end) != unfinished; };
+    if (!timed_waits::wait(unfinished, deadline, has_moved_on)) return std::nullopt;
   }
-  cell* take() noexcept { return first != nullptr ? std::exchange(first, first->next_) : nullptr; }
-};
-
-bool stage_state::inside_body() noexcept { return serving != nullptr; }
-
-// With ready_mutex_ held: whether a queued cell is not to run. It is the caller's to end then, or was ended.
-bool stage_state::is_unwanted(cell& queued) const noexcept {
-  if (queued.ended_.load(std::memory_order_relaxed)) return true;
-  if (!is_cancelled(queued)) return false;
-  queued.started_.store(true, std::memory_order_relaxed);
-  return true;
+  cell_batch batch{self.order_.detach(end)};
+  self.forget_old_cancellation();
+  return batch;
 }
 
-bool stage_state::is_cancelled(cell const& asked) const noexcept {
-  return retired_.load(std::memory_order_relaxed) ||
-         order_list::is_before(asked.place_.ticket, cancelled_before_.load(std::memory_order_relaxed));
+void stage_core::note_new_upstream(std::uint32_t serial) {
+  auto& self = static_cast<stage_state&>(*this);
+  std::lock_guard const lock{self.room_mutex_};
+  if (std::ranges::find(self.upstreams_, serial) == self.upstreams_.end()) self.upstreams_.push_back(serial);
+  recent_upstreams_[1].store(recent_upstreams_[0].load(std::memory_order_relaxed), std::memory_order_relaxed);
+  recent_upstreams_[0].store(serial, std::memory_order_relaxed);
 }
 
-// Tickets are compared around the end of their range, so an old one must not be kept for ever.
-void stage_state::forget_old_cancellation() noexcept {
-  std::uint64_t const next = order_.next_ticket();
-  if (next - cancelled_before_.load(std::memory_order_relaxed) < order_list::far) return;
-  std::lock_guard const lock{ready_mutex_};
-  cancelled_before_ = next - order_list::far / 2;
-}
-
-// A cell that was cancelled before it became ready, now that nothing points to it any more.
-void stage_state::let_go(cell& ended) noexcept {
-  ended.release_arguments();
-  ended.drop_handle();
-}
-
-void stage_core::ready(cell& runnable) noexcept { stage_state::of(runnable).enqueue(runnable); }
-
-void stage_state::enqueue(cell& runnable) noexcept {
-  cell* head = incoming_.load(std::memory_order_relaxed);
-  do runnable.next_ = head;
-  while (!incoming_.compare_exchange_weak(head, &runnable, std::memory_order_seq_cst, std::memory_order_relaxed));
-  wake_for_queue();
-}
-
-// Whoever gives a slot back looks at the queue afterwards, so one of the two sees the other.
-void stage_state::wake_for_queue() noexcept {
-  std::uint64_t word = word_.load(std::memory_order_seq_cst);
-  for (;;) {
-    if ((word & runner_word::halted) != 0) return drain();
-    int const active = runner_word::active_in(word);
-    if ((word & runner_word::waking) != 0 || active >= concurrency_.load(std::memory_order_relaxed)) return;
-    if (active > 0 && short_bodies_.load(std::memory_order_relaxed)) {
-      // A runner is about to look; if a body holds it up after all, the watch will see that.
-      engine::instance().keep_watch();
-      return;
-    }
-    if (word_.compare_exchange_weak(word, word + runner_word::active + runner_word::waking)) return post_runner();
-  }
-}
-
-void stage_state::post_runner() noexcept { engine::instance().post(*node_.load(std::memory_order_relaxed)); }
-
-// With ready_mutex_ held: the oldest ready cell.
-cell* stage_state::take_ready() noexcept {
-  cell* first = first_ready_.load(std::memory_order_relaxed);
-  if (first == nullptr) {
-    cell* newest = incoming_.exchange(nullptr, std::memory_order_seq_cst);
-    while (newest != nullptr) {
-      cell* const next = std::exchange(newest->next_, first);
-      first = std::exchange(newest, next);
-    }
-  }
-  if (first != nullptr) first_ready_.store(first->next_, std::memory_order_relaxed);
-  return first;
-}
-
-// Refuses queued cells of a stage that is being cancelled or destroyed.
-void stage_state::drain() noexcept {
-  row unwanted;
-  {
-    std::lock_guard const lock{ready_mutex_};
-    row kept;
-    while (cell* const each = take_ready()) (is_unwanted(*each) ? unwanted : kept).append(*each);
-    first_ready_.store(kept.first, std::memory_order_relaxed);
-  }
-  refuse(unwanted);
-}
-
-void stage_state::refuse(row unwanted) noexcept {
-  // To finish one may refuse those that depend on it. They are put in a row: a long chain must not fill the stack.
-  thread_local constinit row refused{};
-  thread_local constinit bool refusing = false;
-  while (cell* const each = unwanted.take()) refused.append(*each);
-  if (std::exchange(refusing, true)) return;
-  while (cell* const each = refused.take()) {
-    if (each->ended_.load()) {
-      let_go(*each);
-      continue;
-    }
-    stage_state& core = of(*each);
-    each->run(core.cancelled_failure(*each));
-    (void)core.finish(*each, runner_word::finished, false);
-  }
-  refusing = false;
-}
-
-// ---- the running side
-
-void stage_state::run() noexcept {
-  word_.fetch_and(~runner_word::waking);
-  for (int served = 0;; ++served) {
-    bool const yield = served >= cells_before_yield && has_queued();
-    if (yield && (word_.fetch_or(runner_word::waking) & runner_word::waking) == 0) return post_runner();
-    cell* const next = next_cell();
-    if (next == nullptr) return;
-    execute(*next);
-    cell* const descendant = finish(*next, runner_word::finished - runner_word::running, true);
-    if (descendant != nullptr && !run_descendants(descendant)) return;
-  }
-}
-
-// The next cell to serve, counted as running; none when the runner's slot is gone or was given back.
-cell* stage_state::next_cell() noexcept {
-  for (bool lingered = false;;) {
-    row unwanted;
-    bool slot_is_gone = false;
-    cell* const found = pop(unwanted, slot_is_gone);
-    bool const refused = unwanted.first != nullptr;
-    if (refused) refuse(unwanted);
-    if (found != nullptr || slot_is_gone) return found;
-    if (refused) continue;
-    if (!std::exchange(lingered, true) && linger()) continue;
-    std::uint64_t const word = word_.fetch_sub(runner_word::active) - runner_word::active;
-    if (!has_queued() && returning_.load() == 0) {
-      if ((word & runner_word::halted) != 0) word_.notify_all();
-      return nullptr;
-    }
-    if (!take_slot()) return nullptr;  // those who have the slots look as well
-  }
-}
-
-cell* stage_state::pop(row& unwanted, bool& slot_is_gone) noexcept {
-  std::unique_lock lock{ready_mutex_};
-  if (first_returning_ != nullptr) {
-    hand_slot_on();
-    slot_is_gone = true;
-    return nullptr;
-  }
-  cell* found = nullptr;
-  while ((found = take_ready()) != nullptr && is_unwanted(*found)) unwanted.append(*found);
-  if (found == nullptr) return nullptr;
-  found->started_.store(true, std::memory_order_relaxed);
-  bool wake = false;
-  std::uint64_t word = word_.load(std::memory_order_relaxed);
-  std::uint64_t changed = 0;
-  do {
-    wake = first_ready_.load(std::memory_order_relaxed) != nullptr && (word & runner_word::waking) == 0 &&
-           runner_word::active_in(word) < concurrency_.load(std::memory_order_relaxed) &&
-           !short_bodies_.load(std::memory_order_relaxed);
-    changed = word + runner_word::running + (wake ? runner_word::active + runner_word::waking : 0);
-  } while (!word_.compare_exchange_weak(word, changed));
-  lock.unlock();
-  if (wake) post_runner();
-  return found;
-}
-
-bool stage_state::linger() const noexcept {
-  for (int i = 0; i < looks_before_end; ++i) {
-    if (incoming_.load(std::memory_order_relaxed) != nullptr) return true;
-    spin_pause();
-  }
-  return false;
-}
-
-void stage_state::execute(cell& runnable) noexcept {
-  bool const sampled = runnable.index() % sampled_every == 0;
-  auto const start = sampled ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point{};
-  stage_state* const outer = std::exchange(serving, this);
-  runnable.run(nullptr);
-  serving = outer;
-  if (sampled) {
-    bool const is_short = std::chrono::steady_clock::now() - start < short_body;
-    bool const was_short = short_bodies_.load(std::memory_order_relaxed);
-    // One long body among short ones may have met a context switch.
-    int const long_ones = is_short ? 0 : long_bodies_.load(std::memory_order_relaxed) + 1;
-    long_bodies_.store(long_ones, std::memory_order_relaxed);
-    if (is_short != was_short && (is_short || long_ones > 1)) short_bodies_.store(is_short, std::memory_order_relaxed);
-  }
-}
-
-// Ends a cell whose result or failure is there: counts it (`change` is what happens to the word), tells who waits for
-// it, lets it go. In a runner, returns one dependent cell that has a slot of its stage and is to be run next.
-cell* stage_state::finish(cell& ended, std::uint64_t change, bool in_runner) noexcept {
-  // Counted before anybody can see the result, so that counts are exact once gather has returned.
-  if (ended.failure_ != nullptr) failed_.fetch_add(1, std::memory_order_relaxed);
-  std::uint64_t const word = word_.fetch_add(change) + change;
-  link* newest = ended.waiters_.exchange(&cell::finished_mark, std::memory_order_acq_rel);
-  order_list::hand_over(ended);  // it may be freed now
-
-  if (blocked_.load(std::memory_order_relaxed) > 0) {
-    // Not for every place: a wake-up costs more than many items.
-    std::uint32_t const capacity = capacity_.load(std::memory_order_relaxed);
-    if (in_flight(word) <= capacity - std::max(1U, capacity / 4)) room_.notify_one();
-  }
-  // The last things that are done with this core: its stage may end, and it may become another's.
-  if (runner_word::active_in(change) != 0) slot_released(word);
-  else if ((word & runner_word::halted) != 0) word_.notify_all();
-
-  // Dependants are told in the order in which they came.
-  link* oldest = nullptr;
-  while (newest != nullptr) {
-    link* const next = std::exchange(newest->next, oldest);
-    oldest = std::exchange(newest, next);
-  }
-  cell* to_run = nullptr;
-  while (oldest != nullptr) {
-    waiter& who = *oldest->who;
-    oldest = oldest->next;  // before notify(): the link may be gone after it
-    cell* const runnable = who.notify();
-    if (runnable == nullptr) continue;
-    if (in_runner && to_run == nullptr && of(*runnable).enter_directly(*runnable)) to_run = runnable;
-    else ready(*runnable);
-  }
-  return to_run;
-}
-
-// Takes a slot for a cell that is to be run at once, if its stage's bodies are short and nothing waits there.
-bool stage_state::enter_directly(cell& runnable) noexcept {
-  if (!short_bodies_.load(std::memory_order_relaxed) || has_queued() || is_cancelled(runnable)) return false;
-  // Before the slot is taken: who ends what has not started halts the word first, and looks at this afterwards.
-  runnable.started_.store(true, std::memory_order_relaxed);
-  if (take_slot(runner_word::running, runner_word::halted)) return true;
-  runnable.started_.store(false, std::memory_order_relaxed);
-  return false;
-}
-
-// Runs a cell of a later stage, and what becomes ready by it. This runner's slot may be given to another one meanwhile:
-// false then.
-bool stage_state::run_descendants(cell* next) noexcept {
-  away_.fetch_add(1, std::memory_order_release);
-  while (next != nullptr) {
-    stage_state& core = of(*next);
-    if (next->ended_.load(std::memory_order_acquire)) {
-      let_go(*next);
-      constexpr std::uint64_t change = runner_word::active + runner_word::running;
-      core.slot_released(core.word_.fetch_sub(change) - change);
-      break;
-    }
-    core.execute(*next);
-    next = core.finish(*next, runner_word::finished - runner_word::running - runner_word::active, true);
-  }
-  return recall_runner();
-}
-
-void stage_state::rescue() noexcept {
-  constexpr std::uint64_t not_now = runner_word::waking | runner_word::halted;
-  if (!has_queued()) return;
-  if (take_slot(runner_word::waking, not_now)) return post_runner();
-  if ((word_.load() & not_now) != 0) return;
-  // All slots are in use: that of a runner which is away will do.
-  if (!recall_runner()) return;
-  if ((word_.fetch_or(runner_word::waking) & runner_word::waking) != 0) away_.fetch_add(1);
-  else post_runner();
-}
-
-// Takes the slot of one runner that is away: its own, when it comes back.
-bool stage_state::recall_runner() noexcept {
-  int away = away_.load(std::memory_order_relaxed);
-  while (away > 0) {
-    if (away_.compare_exchange_weak(away, away - 1, std::memory_order_acq_rel)) return true;
-  }
-  return false;
-}
-
-// ---- slots
-
-struct stage_state::returning_body {
-  sleeper granted;
-  returning_body* next = nullptr;
-};
-
-// Takes a free slot, and adds `also` to the word by the same operation; not while one of the `unless` flags is set.
-bool stage_state::take_slot(std::uint64_t also, std::uint64_t unless) noexcept {
-  std::uint64_t word = word_.load();
-  while ((word & unless) == 0 && runner_word::active_in(word) < concurrency_.load(std::memory_order_relaxed)) {
-    if (word_.compare_exchange_weak(word, word + runner_word::active + also)) return true;
-  }
-  return false;
-}
-
-// A slot has become free, which made the word what it is.
-void stage_state::slot_released(std::uint64_t word) noexcept {
-  if (returning_.load() > 0) {
-    std::unique_lock const lock{ready_mutex_};
-    if (first_returning_ != nullptr && take_slot()) return hand_slot_on();
-  }
-  if ((word & runner_word::halted) != 0) word_.notify_all();
-  if (has_queued()) wake_for_queue();
-}
-
-// With ready_mutex_ held, a slot to give, and a body that waits for one.
-void stage_state::hand_slot_on() noexcept {
-  returning_body& oldest = *first_returning_;
-  first_returning_ = oldest.next;
-  if (first_returning_ == nullptr) last_returning_ = nullptr;
-  returning_.fetch_sub(1);
-  oldest.granted.notify();
-}
-
-void stage_state::leave_slot() noexcept { slot_released(word_.fetch_sub(runner_word::active) - runner_word::active); }
-
-void stage_state::regain_slot() noexcept {
-  if (take_slot()) return;
-  returning_body here;
-  {
-    std::lock_guard const lock{ready_mutex_};
-    returning_.fetch_add(1);
-    if (take_slot()) {  // one was given back before it could be seen that we wait
-      returning_.fetch_sub(1);
-      return;
-    }
-    (last_returning_ != nullptr ? last_returning_->next : first_returning_) = &here;
-    last_returning_ = &here;
-  }
-  // NOLINTNEXTLINE(clang-analyzer-core.StackAddressEscape): hand_slot_on() takes `here` out of the list before it ends
-  here.granted.sleep();
+std::vector<std::uint32_t> stage_state::upstreams() const {
+  std::lock_guard const lock{room_mutex_};
+  return upstreams_;
 }
 
 // ---- what is known of a stage
@@ -750,6 +426,7 @@ stage_stats stage_core::stats() const noexcept {
   auto const& self = static_cast<stage_state const&>(*this);
   // Read in this order, a finished item never looks as if it had not started.
   std::uint64_t const failed = self.failed_.load(std::memory_order_acquire);
+  std::uint64_t const dropped = self.dropped_.load(std::memory_order_acquire);
   std::uint64_t const dismissed = self.dismissed_.load(std::memory_order_acquire);
   std::uint64_t const word = self.word_.load(std::memory_order_acquire);
   std::uint64_t const total = self.order_.total(self.order_.next_ticket()) - self.first_total_;
@@ -758,24 +435,31 @@ stage_stats stage_core::stats() const noexcept {
   std::uint64_t const finished = total - in_flight - dismissed;
   return {.queued = in_flight - std::min(in_flight, running),
           .running = running,
-          .done = finished - std::min(finished, failed),
-          .failed = failed};
+          .done = finished - std::min(finished, failed + dropped),
+          .failed = failed,
+          .retried = self.retried_.load(std::memory_order_relaxed),
+          .dropped = dropped};
 }
 
-failure_ptr stage_core::describe_current_exception(cell const& failed) const noexcept {
-  failure_ptr described = describe(error_kind::exception, name_, failed.index(), text_of_current_exception,
-                                   [](std::string const&) { return std::current_exception(); });
-  see_exception_references();
-  return described;
+failure_ptr stage_core::failure_of_current_exception(cell const& failed, int attempt) const noexcept {
+  return describe_current_exception(name_, failed.index(), attempt);
+}
+
+failure_ptr stage_core::dropped_failure(cell const& dropped) const noexcept {
+  return describe(error_kind::dropped, name_, dropped.index(), "dropped by the stage's body");
 }
 
 failure_ptr stage_state::cancelled_failure(cell const& unstarted) const noexcept {
-  return describe(
-      error_kind::cancelled, name_, unstarted.index(),
-      [] { return std::string{"cancelled: its stage was destroyed first"}; },
-      [&](std::string const& what) {
-        return std::make_exception_ptr(stage_error{error_kind::cancelled, *name_, unstarted.index(), what});
-      });
+  char const* why = "cancelled, as its stage was";
+  if (retired_.load(std::memory_order_relaxed)) why = "cancelled: its stage was destroyed first";
+  else if (intake_.load() == intake::too_many_errors) why = "cancelled: its stage has stopped at .max_errors";
+  return describe(error_kind::cancelled, name_, unstarted.index(), why);
+}
+
+void stage_core::throw_not_repeatable() const {
+  throw std::invalid_argument{"stage '" + *name_ + "': .attempts is " + std::to_string(attempts_) +
+                              ", but an argument can neither be copied nor referred to for another attempt; let the "
+                              "body take it by reference (T& or T const&), or leave .attempts at 1"};
 }
 
 }  // namespace penstock::detail

@@ -8,9 +8,14 @@
 #include <penstock/detail/stage_core.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
+#include <cstddef>
 #include <cstdint>
 #include <mutex>
+#include <optional>
+#include <stop_token>
+#include <vector>
 
 namespace penstock::detail {
 
@@ -40,18 +45,38 @@ class stage_state final : public stage_core {
   /// Whether this thread is in a body, of any stage.
   [[nodiscard]] static bool inside_body() noexcept;
 
+  /// The serials of the stages that items have come from.
+  [[nodiscard]] std::vector<std::uint32_t> upstreams() const;
+  /// Lets a cell of a gather be gathered again.
+  static void put_back(cell& gathered) noexcept { order_list::put_back(gathered); }
+  /// The time for a cell's next attempt has come.
+  static void retry(cell& waiting) noexcept { of(waiting).enqueue(waiting); }
+
  private:
   friend class stage_core;
   friend class core_registry;
-  friend class cell;
+  friend class ready_cells;
+  friend class slot_given_back;
   struct returning_body;
   struct row;
 
+  // Whether items are taken in, and why not.
+  enum class intake : std::uint8_t { open, cancelled, too_many_errors, closed };
+  enum class admission : std::uint8_t { taken, full, refused };
+
   // The scattering side.
-  [[nodiscard]] bool take_ticket(std::uint64_t& ticket) noexcept;
+  [[nodiscard]] admission take_ticket(std::uint64_t& ticket, bool bounded = true);
   [[nodiscard]] place place_of(std::uint64_t ticket);
+  void dismiss(place const& unused) noexcept;
   [[nodiscard]] std::uint64_t wait_for_room();
+  [[noreturn]] void throw_refused() const;
   void join_engine();
+  void refuse_items(intake why) noexcept;
+
+  // What this thread is in.
+  [[nodiscard]] bool in_own_body() const noexcept;
+  [[nodiscard]] bool is_needed_by_this_thread() const;
+  void check_gather() const;
   [[nodiscard]] std::uint32_t in_flight(std::uint64_t word) const noexcept {
     return static_cast<std::uint32_t>(order_.total(order_.next_ticket())) - runner_word::finished_in(word);
   }
@@ -61,12 +86,14 @@ class stage_state final : public stage_core {
     return incoming_.load(std::memory_order_seq_cst) != nullptr ||
            first_ready_.load(std::memory_order_relaxed) != nullptr;
   }
-  void enqueue(cell& runnable) noexcept;
+  void enqueue(cell& runnable) noexcept { enqueue(runnable, runnable); }
+  void enqueue(cell& newest, cell& oldest) noexcept;
   void wake_for_queue() noexcept;
   void post_runner() noexcept;
   [[nodiscard]] cell* take_ready() noexcept;
   [[nodiscard]] bool is_unwanted(cell& queued) const noexcept;
-  [[nodiscard]] bool is_cancelled(cell const& asked) const noexcept;
+  [[nodiscard]] bool is_cancelled(std::uint64_t ticket) const noexcept;
+  [[nodiscard]] bool is_cancelled(cell const& asked) const noexcept { return is_cancelled(asked.place_.ticket); }
   void drain() noexcept;
   void forget_old_cancellation() noexcept;
   static void let_go(cell& ended) noexcept;
@@ -75,14 +102,20 @@ class stage_state final : public stage_core {
   [[nodiscard]] cell* next_cell() noexcept;
   [[nodiscard]] cell* pop(row& unwanted, bool& slot_is_gone) noexcept;
   [[nodiscard]] bool linger() const noexcept;
-  void execute(cell& runnable) noexcept;
+  [[nodiscard]] bool execute(cell& runnable, bool has_slot = true) noexcept;
+  void retry_later(cell& failed) noexcept;
+  [[nodiscard]] std::chrono::milliseconds delay_after(int attempts) const noexcept;
+  void count_failure(cell const& ended) noexcept;
   [[nodiscard]] cell* finish(cell& ended, std::uint64_t change, bool in_runner) noexcept;
   [[nodiscard]] bool enter_directly(cell& runnable) noexcept;
   [[nodiscard]] bool run_descendants(cell* next) noexcept;
   [[nodiscard]] bool recall_runner() noexcept;
   static void refuse(row unwanted) noexcept;
   void retire() noexcept;
+  void cancel(intake why) noexcept;
   void end_unstarted() noexcept;
+  void end_delayed() noexcept;
+  void request_stop() noexcept;
   [[nodiscard]] failure_ptr cancelled_failure(cell const& unstarted) const noexcept;
 
   // Slots: how many bodies may run.
@@ -95,7 +128,9 @@ class stage_state final : public stage_core {
 
   // Set by open(), read by all; atomic for those who come late and find another stage.
   std::atomic<int> concurrency_{0};
-  std::atomic<std::uint32_t> capacity_{0};
+  std::atomic<std::uint32_t> capacity_{0};  // 0 while items are refused
+  std::uint32_t declared_capacity_ = 0;
+  std::size_t max_errors_ = 0;
   std::atomic<runner_node*> node_{nullptr};         // set at the first scatter, kept when the core is used again
   std::atomic<bool> short_bodies_{false};           // they take less time than it takes to wake a thread
   std::atomic<std::uint64_t> cancelled_before_{0};  // tickets; written under ready_mutex_
@@ -104,9 +139,14 @@ class stage_state final : public stage_core {
   // The scattering side.
   order_list order_;
   std::atomic<std::uint32_t> finished_seen_{0};  // a late copy, so that scatter rarely reads the running side
-  std::mutex room_mutex_;
-  bool looked_for_ = false;  // one of the threads that wait for room looks by itself
+  std::mutex mutable room_mutex_;
   std::condition_variable room_;
+  bool looked_for_ = false;  // one of the threads that wait for room looks by itself; these guarded by room_mutex_
+  bool closed_ = false;
+  std::stop_source stop_{std::nostopstate};  // made when a body asks
+  std::vector<std::uint32_t> upstreams_;
+  std::atomic<intake> intake_{intake::open};  // written under room_mutex_
+  std::atomic<std::size_t> errors_{0};        // since the last gather
 
   alignas(64) std::atomic<cell*> incoming_{nullptr};  // pushed, newest first
 
@@ -120,10 +160,25 @@ class stage_state final : public stage_core {
   std::atomic<int> away_{0};         // runners that serve later stages at present
   std::atomic<int> long_bodies_{0};  // samples in a row
   std::atomic<std::uint64_t> failed_{0};
+  std::atomic<std::uint64_t> dropped_{0};
+  std::atomic<std::uint64_t> retried_{0};
   std::atomic<std::uint64_t> dismissed_{0};  // places that were not used
   std::atomic<bool> retired_{false};         // written under ready_mutex_; a retired stage's word is halted
   std::uint64_t first_total_ = 0;            // items of the core, when the stage was opened
-  std::mutex ending_mutex_;
+  std::recursive_mutex ending_mutex_;        // what is ended may let go of what cancels the stage
+  int endings_ = 0;                          // guarded by ending_mutex_
+};
+
+/// While it lives, the body that this thread is in, if any, leaves its place among the running ones to another one.
+class slot_given_back {
+ public:
+  slot_given_back() noexcept;
+  slot_given_back(slot_given_back const&) = delete;
+  slot_given_back& operator=(slot_given_back const&) = delete;
+  ~slot_given_back();
+
+ private:
+  stage_state* owner_ = nullptr;
 };
 
 }  // namespace penstock::detail

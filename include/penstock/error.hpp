@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <functional>
 #include <memory>
 #include <span>
 #include <stdexcept>
@@ -35,12 +37,25 @@ namespace detail {
 
 /// The record of one item's failure, shared by the item and by all that depend on it.
 struct failure {
+  failure(error_kind of, std::string text, std::shared_ptr<std::string const> in, std::size_t at, int tried,
+          std::exception_ptr exception)
+      : kind{of},
+        what{std::move(text)},
+        stage{std::move(in)},
+        index{at},
+        attempts{tried},
+        thrown{std::move(exception)} {}
+
   error_kind kind;
   std::string what;
   std::shared_ptr<std::string const> stage;
   std::size_t index;
   int attempts;
-  std::exception_ptr cause;
+  std::exception_ptr thrown;  // none where nothing was thrown: the item was cancelled or dropped
+  mutable std::atomic<bool> observed{false};
+
+  /// What stands for the failure as an exception; never null.
+  [[nodiscard]] std::exception_ptr cause() const;
 };
 using failure_ptr = std::shared_ptr<failure const>;
 
@@ -50,7 +65,9 @@ using failure_ptr = std::shared_ptr<failure const>;
 /// be used on any thread.
 class item_error {
  public:
-  item_error(detail::failure_ptr origin, bool inherited) noexcept : origin_{std::move(origin)}, inherited_{inherited} {}
+  item_error(detail::failure_ptr origin, bool inherited) noexcept : origin_{std::move(origin)}, inherited_{inherited} {
+    origin_->observed.store(true, std::memory_order_relaxed);
+  }
 
   /// `upstream` where the failure came with an input; cancelled and dropped items stay `cancelled` and `dropped`.
   [[nodiscard]] error_kind kind() const noexcept {
@@ -65,8 +82,8 @@ class item_error {
   [[nodiscard]] std::size_t index() const noexcept { return origin_->index; }
   /// How often that body was tried.
   [[nodiscard]] int attempts() const noexcept { return origin_->attempts; }
-  /// The original exception; never null.
-  [[nodiscard]] std::exception_ptr cause() const noexcept { return origin_->cause; }
+  /// The original exception; a stage_error for an item that was cancelled or dropped. Never null.
+  [[nodiscard]] std::exception_ptr cause() const { return origin_->cause(); }
 
  private:
   detail::failure_ptr origin_;
@@ -106,5 +123,20 @@ class would_deadlock : public stage_error {
  public:
   using stage_error::stage_error;
 };
+
+/// Thrown by the scatter functions of a stage after close().
+class stage_closed : public stage_error {
+ public:
+  using stage_error::stage_error;
+};
+
+/// What is called for the failure of an item that nobody asked about: no gather, outcome, future or exception has shown
+/// it, neither for the item itself nor for one that depends on it. Cancelled and dropped items do not count.
+using unobserved_error_handler = std::function<void(item_error const&)>;
+
+/// Sets the handler of all stages and returns the one before; an empty one restores the default, which writes one line
+/// to stderr for each (and stops after twenty). It is called on the thread that lets go of the item last, often one of
+/// the engine's: it must not block, and what it throws is ignored. Thread-safe.
+unobserved_error_handler on_unobserved_error(unobserved_error_handler handler);
 
 }  // namespace penstock

@@ -3,8 +3,10 @@
 
 #include <penstock/detail/copyable.hpp>
 #include <penstock/detail/stage_core.hpp>
+#include <penstock/detail/time.hpp>
 #include <penstock/outcome.hpp>
 
+#include <chrono>
 #include <exception>
 #include <stdexcept>
 #include <type_traits>
@@ -48,13 +50,18 @@ class future {
   [[nodiscard]] bool ready() const { return checked().done(); }
   /// Blocks until it is.
   void wait() const { checked().wait(); }
+  /// Blocks until it is, or `timeout` has passed: whether it is.
+  template <class Rep, class Period>
+  [[nodiscard]] bool wait_for(std::chrono::duration<Rep, Period> timeout) const {
+    return checked().wait_until(detail::deadline_after(timeout));
+  }
 
   /// Waits; the result, which stays where it is. Rethrows the original exception of the item that failed first;
   /// throws already_gathered when T cannot be copied and gather has moved it away.
   auto get() const& -> std::add_lvalue_reference_t<T const> {
     detail::result_cell<T>& finished = checked();
     finished.wait();
-    if (finished.failed()) std::rethrow_exception(finished.failed()->cause);
+    if (finished.failed()) std::rethrow_exception(finished.error().cause());
     if constexpr (!detail::copyable<T>::value) {
       if (finished.was_gathered()) detail::stage_core::throw_already_gathered(finished);
     }
@@ -65,7 +72,7 @@ class future {
   /// Rethrows and throws as above. Leaves this future not valid.
   auto get() && -> T {
     auto const handle = take_finished();
-    if (handle->failed()) std::rethrow_exception(handle->failed()->cause);
+    if (handle->failed()) std::rethrow_exception(handle->error().cause());
     if constexpr (!std::is_void_v<T>) return handle->take();
   }
 

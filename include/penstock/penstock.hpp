@@ -4,6 +4,7 @@
 /// Everything a user of penstock needs. Includes the standard library only.
 #include <penstock/error.hpp>
 #include <penstock/future.hpp>
+#include <penstock/gather_options.hpp>
 #include <penstock/outcome.hpp>
 #include <penstock/stage_options.hpp>
 #include <penstock/thread_stage.hpp>

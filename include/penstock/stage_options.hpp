@@ -1,17 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <cstddef>
+#include <limits>
 #include <string>
 
 namespace penstock {
+
+/// No limit, where an option is a number of items.
+inline constexpr std::size_t unlimited = std::numeric_limits<std::size_t>::max();
 
 /// How a thread_stage behaves. An aggregate for designated initialisers:
 /// `thread_stage{{.concurrency = 10, .capacity = 64, .name = "fetch"}, fetch}`.
 /// Values are checked when the stage is constructed; a wrong one throws std::invalid_argument.
 struct stage_options {
-  /// How many bodies may run at once, at least 1. Threads are made when that many items are ready, not before:
-  /// a large number costs nothing until it is used. Raise it for bodies that wait, lower it to protect what they use.
+  /// How many bodies may run at once. Threads are made when that many items are ready, not before: a large number costs
+  /// nothing until it is used. Raise it for bodies that wait, lower it to protect what they use. With 0, `scatter` runs
+  /// the body itself, on the calling thread, and waits for inputs that are not there yet: for debugging. The environment
+  /// variable PENSTOCK_SERIAL=1 does that to every stage constructed while it is set.
   int concurrency = 50;
 
   /// How many items may be scattered and not yet finished, at least 1. `scatter` blocks at this bound.
@@ -23,6 +30,24 @@ struct stage_options {
   /// Whether the future of a tuple, as an argument, fills one parameter an element. A parameter that is itself that
   /// tuple always receives it whole.
   bool unpack = true;
+
+  /// How often a body is tried before the item fails, at least 1. Arguments survive: a parameter taken by value is copied
+  /// for every attempt but the last possible one, so what cannot be copied must be taken by reference (else
+  /// std::invalid_argument). What a body does to an argument through `T&` is seen by the next attempt only where the
+  /// argument cannot be copied.
+  int attempts = 1;
+
+  /// The wait between the first attempt and the second; it doubles from attempt to attempt, up to 64 times this. A waiting
+  /// item holds no thread and no place among the running ones.
+  std::chrono::milliseconds backoff{0};
+
+  /// At this many failed items (of this stage's own bodies, since the last gather) the stage is cancelled, as by
+  /// cancel(). At least 1.
+  std::size_t max_errors = unlimited;
+
+  /// Whether results that nobody holds a future of are let go at once, so that a stage which is run for its effects can
+  /// run for ever. Its gather() and outcomes() then return failures only.
+  bool discard_results = false;
 };
 
 }  // namespace penstock

@@ -4,15 +4,22 @@
 #include <penstock/detail/call.hpp>
 #include <penstock/detail/signature.hpp>
 #include <penstock/detail/stage_core.hpp>
+#include <penstock/detail/time.hpp>
 #include <penstock/future.hpp>
+#include <penstock/gather_options.hpp>
 #include <penstock/outcome.hpp>
 #include <penstock/stage_options.hpp>
 #include <penstock/stage_stats.hpp>
 
+#include <chrono>
 #include <concepts>
+#include <cstddef>
 #include <memory>
 #include <optional>
+#include <ranges>
 #include <stdexcept>
+#include <string>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -24,7 +31,9 @@ namespace penstock {
 ///
 /// The signature is read off the body: `thread_stage resize{4, [](image picture, int side) { ... }}` is a
 /// thread_stage<image(image, int)>. A body may block; `concurrency` bodies run at once, whatever the number of cores.
-/// It may throw: that item fails, and the items that depend on it, and no other.
+/// It may throw: that item fails, and the items that depend on it, and no other. A body that returns std::optional<T> may
+/// drop its item: the stage's results are T, and what depends on a dropped item is dropped too. A body that takes
+/// std::stop_token first is told when cancel() or the destructor want it to stop; the token is no argument of scatter().
 ///
 /// Thread-safe: any thread may scatter, gather and ask. There is one body object, which several threads call at once.
 /// scatter() blocks at capacity, gather() and outcomes() until the items are finished. The destructor cancels what has not
@@ -38,17 +47,18 @@ class thread_stage<R(P...)> {
   // A stage is callable itself, but to take one as a body is always a copy that was not meant.
   template <class Body>
   static constexpr bool accepts =
-      std::is_invocable_r_v<R, std::decay_t<Body>&, P...> && !std::is_same_v<std::remove_cvref_t<Body>, thread_stage>;
+      (std::is_invocable_r_v<R, std::decay_t<Body>&, P...> || detail::takes_stop_token<std::decay_t<Body>, R, P...>) &&
+      !std::is_same_v<std::remove_cvref_t<Body>, thread_stage>;
 
  public:
-  using result_type = std::remove_cvref_t<R>;
+  using result_type = typename detail::result_of<R>::type;
 
   /// Takes ownership of the body. Throws std::invalid_argument for an option out of range.
   template <class Body>
     requires accepts<Body>
   thread_stage(stage_options const& options, Body&& body)
       : body_{std::make_unique<detail::stored_body<std::decay_t<Body>, R, P...>>(std::forward<Body>(body))},
-        core_{&detail::stage_core::open(options, body_.get())} {}
+        core_{(check_attempts(options.attempts), &detail::stage_core::open(options, body_.get()))} {}
   template <class Body>
     requires accepts<Body>
   thread_stage(int concurrency, Body&& body)
@@ -69,9 +79,10 @@ class thread_stage<R(P...)> {
   ///
   /// Blocks while the stage is at capacity, except inside a body, where it exceeds the bound rather than deadlock.
   /// Throws what copying an argument throws, already_gathered, std::logic_error for a future without an item,
-  /// std::invalid_argument where .unpack = false leaves a tuple with no parameter, std::bad_alloc, and, the first time in
-  /// a program, std::system_error when there is no thread to be had. Then nothing has been scattered; what was moved in
-  /// is gone.
+  /// std::invalid_argument where .unpack = false leaves a tuple with no parameter or .attempts cannot be kept,
+  /// stage_closed after close(), a stage_error of kind `cancelled` between cancel() and the end of the next gather,
+  /// std::bad_alloc, and, the first time in a program, std::system_error when there is no thread to be had. Then nothing
+  /// has been scattered; what was moved in is gone.
   template <class... A>
   future<result_type> scatter(A&&... arguments) {
     return launch(core_->admit(), std::forward<A>(arguments)...);
@@ -85,33 +96,68 @@ class thread_stage<R(P...)> {
     return launch(*admitted, std::forward<A>(arguments)...);
   }
 
-  /// Waits for the items scattered before the call and not taken out by other scatters, and returns their results in
-  /// scatter order; the stage is empty afterwards. Of two concurrent gathers, each item goes to one.
-  /// Throws gather_error<result_type>, which holds all outcomes, when an item has failed, and would_deadlock inside one
-  /// of the stage's own bodies.
-  auto gather() -> std::conditional_t<std::is_void_v<result_type>, void, std::vector<result_type>> {
-    detail::cell_batch batch = core_->detach();
-    if (!batch.wait_all()) {
-      stage_error base = batch.failure();
-      throw gather_error<result_type>{std::move(base), outcomes_of(std::move(batch))};
-    }
-    if constexpr (!std::is_void_v<result_type>) {
-      std::vector<result_type> results;
-      results.reserve(batch.size());
-      for (; !batch.empty(); batch.pop()) results.push_back(take_result(batch.front()));
-      return results;
+  /// Scatters every element of a range, in order: much cheaper than one call of scatter() each, for small bodies. An element
+  /// is the argument of a body with one parameter, else a std::tuple or std::pair of the arguments; those of an rvalue
+  /// range are moved. There are no futures: the results are for gather. Blocks at capacity, as scatter() does. When it
+  /// throws, what scatter() throws, the elements before have been scattered.
+  template <std::ranges::input_range Range>
+  void scatter_many(Range&& range) {
+    detail::ready_cells ready;
+    for (auto&& element : range) {
+      detail::place const at = core_->admit(&ready);
+      if constexpr (std::is_lvalue_reference_v<Range> || std::ranges::view<std::remove_cvref_t<Range>>) {
+        launch_element(ready, at, std::forward<decltype(element)>(element));
+      } else {
+        launch_element(ready, at, std::move(element));
+      }
     }
   }
 
-  /// The same as a value or an error for every item, in scatter order. Does not throw for items.
+  /// Waits for the items scattered before the call and not taken out by other scatters, and returns their results in
+  /// scatter order, without those that were dropped; the stage is empty afterwards. Of two concurrent gathers, each item
+  /// goes to one. A cancelled stage can be used again after it.
+  /// Throws gather_error<result_type>, which holds all outcomes, when an item has failed, and would_deadlock inside a body
+  /// of this stage, or of one that items have come here from.
+  auto gather(gather_options const& options = {})
+      -> std::conditional_t<std::is_void_v<result_type>, void, std::vector<result_type>> {
+    detail::cell_batch batch = core_->detach();
+    return results_of(batch, batch.wait_all(options.progress));
+  }
+
+  /// The same, but gives up after `timeout`: then it returns nothing (false for a body that returns void), and has taken
+  /// nothing. Items that other threads scatter meanwhile are not waited for.
+  template <class Rep, class Period>
+  [[nodiscard]] auto gather_for(std::chrono::duration<Rep, Period> timeout)
+      -> std::conditional_t<std::is_void_v<result_type>, bool, std::optional<std::vector<result_type>>> {
+    std::optional<detail::cell_batch> batch = core_->detach_finished(detail::deadline_after(timeout));
+    if constexpr (std::is_void_v<result_type>) {
+      if (batch) results_of(*batch, batch->wait_all());
+      return batch.has_value();
+    } else {
+      if (!batch) return std::nullopt;
+      return results_of(*batch, batch->wait_all());
+    }
+  }
+
+  /// The same as gather() with a value or an error for every item. Does not throw for items.
   [[nodiscard]] std::vector<outcome<result_type>> outcomes() {
     detail::cell_batch batch = core_->detach();
     (void)batch.wait_all();
+    core_->reopen();
     return outcomes_of(std::move(batch));
   }
 
+  /// Ends what has not started, here, with errors of kind `cancelled`, and so what depends on it; asks running bodies to
+  /// stop, through their stop tokens. Nobody can scatter until the next gather() or outcomes() has returned or thrown; a
+  /// scatter that waits for room throws. Does not wait for running bodies. Their items are not tried again.
+  void cancel() noexcept { core_->cancel(); }
+
+  /// No more items, for good: the scatter functions throw stage_closed, also where they wait for room. What was accepted is
+  /// finished, and can be gathered.
+  void close() noexcept { core_->close(); }
+
   /// A plain call of the body, here and now.
-  R operator()(P... parameters) { return body_->call(std::forward<P>(parameters)...); }
+  R operator()(P... parameters) { return body_->call(*core_, std::forward<P>(parameters)...); }
 
   [[nodiscard]] stage_stats stats() const noexcept { return core_->stats(); }
 
@@ -120,8 +166,53 @@ class thread_stage<R(P...)> {
     void operator()(detail::stage_core* core) const noexcept { core->retire(); }
   };
 
+  // What cannot be copied for every attempt is known from the signature.
+  static void check_attempts(int attempts) {
+    if (attempts <= 1) return;
+    int number = 0;
+    auto const check = [&](bool survives) {
+      ++number;
+      if (survives) return;
+      throw std::invalid_argument{
+          "stage_options: .attempts is " + std::to_string(attempts) + ", but parameter " + std::to_string(number) +
+          " of the body is taken by value and cannot be copied for another attempt; take it by reference (T& or "
+          "T const&), or leave .attempts at 1"};
+    };
+    (check(detail::lent<P, std::remove_cvref_t<P>>::survives), ...);
+  }
+
   template <class... A>
   future<result_type> launch(detail::place const& at, A&&... arguments) {
+    return create(
+        at,
+        [](auto& created) {
+          future<result_type> made{created};
+          detail::stage_core::publish(created);
+          created.submit();
+          return made;
+        },
+        std::forward<A>(arguments)...);
+  }
+
+  template <class Element>
+  void launch_element(detail::ready_cells& ready, detail::place const& at, Element&& element) {
+    auto const launch_one = [&](auto&&... arguments) {
+      create(
+          at,
+          [&ready](auto& created) {
+            created.without_future();
+            detail::stage_core::publish(created);
+            created.submit(ready);
+          },
+          std::forward<decltype(arguments)>(arguments)...);
+    };
+    if constexpr (sizeof...(P) == 1) launch_one(std::forward<Element>(element));
+    else std::apply(launch_one, std::forward<Element>(element));
+  }
+
+  // Makes the cell for these arguments and passes it to `start`.
+  template <class Start, class... A>
+  auto create(detail::place const& at, Start const& start, A&&... arguments) {
     using parameters = detail::type_list<P...>;
     using unpacked = detail::matching<true, parameters, detail::type_list<>, 0, A...>;
     using whole = detail::matching<false, parameters, detail::type_list<>, 0, A...>;
@@ -129,11 +220,13 @@ class thread_stage<R(P...)> {
                   "scatter: the arguments do not fill the body's parameters one for one (the future of a tuple fills "
                   "one parameter an element, the future of void none)");
     if constexpr (!unpacked::fits || std::is_same_v<typename unpacked::holders, typename whole::holders>) {
-      return launch_as<typename whole::holders>(at, std::forward<A>(arguments)...);
+      return create_as<typename whole::holders>(at, start, std::forward<A>(arguments)...);
     } else {
-      if (core_->unpacks()) return launch_as<typename unpacked::holders>(at, std::forward<A>(arguments)...);
+      if (core_->unpacks()) {
+        return create_as<typename unpacked::holders>(at, start, std::forward<A>(arguments)...);
+      }
       if constexpr (whole::fits) {
-        return launch_as<typename whole::holders>(at, std::forward<A>(arguments)...);
+        return create_as<typename whole::holders>(at, start, std::forward<A>(arguments)...);
       } else {
         core_->dismiss(at);
         throw std::invalid_argument{"stage '" + *core_->name() +
@@ -143,8 +236,8 @@ class thread_stage<R(P...)> {
     }
   }
 
-  template <class Holders, class... A>
-  future<result_type> launch_as(detail::place const& at, A&&... arguments) {
+  template <class Holders, class Start, class... A>
+  auto create_as(detail::place const& at, Start const& start, A&&... arguments) {
     using call = detail::call<R(P...), Holders>;
     call* created = nullptr;
     try {
@@ -153,10 +246,26 @@ class thread_stage<R(P...)> {
       core_->dismiss(at);
       throw;
     }
-    future<result_type> result{*created};
-    detail::stage_core::publish(*created);
-    created->submit();
-    return result;
+    return start(*created);
+  }
+
+  // What gather() returns or throws, for a batch that is finished.
+  auto results_of(detail::cell_batch& batch, bool all_good) {
+    core_->reopen();
+    if (!all_good) {
+      stage_error base = batch.failure();
+      throw gather_error<result_type>{std::move(base), outcomes_of(std::move(batch))};
+    }
+    if constexpr (std::is_void_v<result_type>) {
+      for (; !batch.empty(); batch.pop()) continue;
+    } else {
+      std::vector<result_type> results;
+      results.reserve(batch.size());
+      for (; !batch.empty(); batch.pop()) {
+        if (!batch.front().was_dropped() && !core_->discards()) results.push_back(take_result(batch.front()));
+      }
+      return results;
+    }
   }
 
   // The result of a gathered cell.
@@ -164,11 +273,12 @@ class thread_stage<R(P...)> {
     return static_cast<detail::result_cell<result_type>&>(finished).take(finished.no_handle());
   }
 
-  static std::vector<outcome<result_type>> outcomes_of(detail::cell_batch batch) {
+  std::vector<outcome<result_type>> outcomes_of(detail::cell_batch batch) const {
     std::vector<outcome<result_type>> outcomes;
     outcomes.reserve(batch.size());
     for (; !batch.empty(); batch.pop()) {
       detail::cell& finished = batch.front();
+      if (core_->discards() && !finished.has_failed()) continue;
       if (finished.failed()) outcomes.emplace_back(finished.index(), finished.error());
       else outcomes.emplace_back(finished.index(), take_result(finished));
     }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <latch>
@@ -371,8 +372,11 @@ TEST(ThreadStage, AWrongOptionIsNamedWithItsValue) {
     }
     return std::string{};
   };
-  EXPECT_THAT(message({.concurrency = -3}), HasSubstr(".concurrency is -3; it must be at least 1"));
+  EXPECT_THAT(message({.concurrency = -3}), HasSubstr(".concurrency is -3; it must be at least 0"));
   EXPECT_THAT(message({.capacity = 0}), HasSubstr(".capacity is 0; it must be at least 1"));
+  EXPECT_THAT(message({.attempts = 0}), HasSubstr(".attempts is 0; it must be at least 1"));
+  EXPECT_THAT(message({.backoff = std::chrono::milliseconds{-1}}), HasSubstr(".backoff (in ms) is -1"));
+  EXPECT_THAT(message({.max_errors = 0}), HasSubstr(".max_errors is 0; it must be at least 1"));
 }
 
 }  // namespace

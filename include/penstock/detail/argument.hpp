@@ -56,6 +56,7 @@ inline constexpr bool views = std::ranges::view<std::remove_cvref_t<P>> && !std:
 
 /// Lends a waiting value to one parameter of type P for the time of the call. A reference to const, or a view of const
 /// elements, refers to the value itself; any other parameter gets the value moved when `movable`, else a copy of it.
+/// What cannot be copied is moved, or referred to, in any case.
 template <class P, class Value>
 class lent {
   using object = std::remove_cvref_t<P>;
@@ -66,6 +67,10 @@ class lent {
                 "scatter: an argument does not convert to its parameter");
 
  public:
+  /// Whether the value is as it was after a call for which it was not movable.
+  static constexpr bool survives = copyable<Value>::value || binds_to<P, Value> || views<P, Value> ||
+                                   (std::is_lvalue_reference_v<P> && std::is_same_v<object, Value>);
+
   lent(Value& value, bool movable) noexcept : value_{&value}, movable_{movable} {}
 
   P get() {
@@ -73,7 +78,7 @@ class lent {
       return *value_;
     } else if constexpr (needs_object) {
       if constexpr (std::is_same_v<object, Value>) {
-        if (movable_) return static_cast<P>(*value_);
+        if (movable_ || !copyable<Value>::value) return static_cast<P>(*value_);
       }
       return static_cast<P>(own_.emplace(convert<object>()));
     } else {
@@ -85,7 +90,8 @@ class lent {
   template <class Object>  // a template, since an abstract class has no such function
   Object convert() {
     if constexpr (is_mutable_view) {
-      return movable_ ? *value_ : copy_.emplace(std::as_const(*value_));
+      if constexpr (copyable<Value>::value) return movable_ ? *value_ : copy_.emplace(std::as_const(*value_));
+      else return *value_;
     } else if constexpr (views<P, Value>) {
       return std::as_const(*value_);
     } else {
@@ -105,11 +111,23 @@ class lent {
   [[no_unique_address]] std::conditional_t<is_mutable_view, std::optional<Value>, std::tuple<>> copy_;
 };
 
-/// Takes an argument's item out of its stage's gather; true when it was to be gathered until now.
-inline bool claim_for_scatter(cell& input, bool reserve) {
+/// Takes the item of an argument of `self` out of its stage's gather; true when it was to be gathered until now.
+inline bool claim_for_scatter(cell const& self, cell& input, bool reserve) {
+  self.stage().note_upstream(input);
   claim_result const found = stage_core::claim(input, reserve);
   if (found == claim_result::gathered) stage_core::throw_already_gathered(input);
   return found == claim_result::was_listed;
+}
+
+/// Which of two inputs without a value decides what becomes of a call: one that failed rather than one that was
+/// cancelled, that rather than one that was dropped, and the first of equals. Either may be null.
+inline cell const* graver(cell const* first, cell const* second) noexcept {
+  if (first == nullptr || second == nullptr) return first != nullptr ? first : second;
+  auto const gravity = [](cell const& of) {
+    if (of.was_dropped()) return 0;
+    return of.failed()->kind == error_kind::cancelled ? 1 : 2;
+  };
+  return gravity(*second) > gravity(*first) ? second : first;
 }
 
 /// A value, kept as the parameter's own type. The argument itself is kept where the parameter only refers to it.
@@ -126,14 +144,15 @@ class value_argument {
                   "scatter: an argument does not convert to its parameter");
   }
   static constexpr std::size_t inputs = 0;
-  void claim(bool) noexcept {}
+  void claim(cell const&, bool) noexcept {}
   void commit() noexcept {}
   void unclaim() noexcept {}
   void subscribe(cell&) noexcept {}
+  void wait() noexcept {}
   [[nodiscard]] cell const* failed() const noexcept { return nullptr; }
   template <std::size_t, class Parameter>
-  [[nodiscard]] auto lend() noexcept {
-    return lent<Parameter, value_type>{*value_, true};
+  [[nodiscard]] auto lend(bool last) noexcept {
+    return lent<Parameter, value_type>{*value_, last};
   }
   void release() noexcept { value_.reset(); }
 
@@ -156,7 +175,7 @@ class future_argument {
   future_argument& operator=(future_argument const&) = delete;
 
   static constexpr std::size_t inputs = 1;
-  void claim(bool reserve) { claimed_ = claim_for_scatter(*input_, reserve); }
+  void claim(cell const& self, bool reserve) { claimed_ = claim_for_scatter(self, *input_, reserve); }
   void commit() noexcept {
     if (claimed_) stage_core::commit(*input_);
   }
@@ -165,10 +184,11 @@ class future_argument {
   }
   void subscribe(cell& self) noexcept { self.depend_on(*input_, link_); }
   [[nodiscard]] bool subscribe_only(cell& self) noexcept { return self.depend_only_on(*input_, link_); }
+  void wait() noexcept { input_->wait(); }
   [[nodiscard]] cell const* failed() const noexcept { return input_->failed() ? &*input_ : nullptr; }
   template <std::size_t Element, class Parameter>
-  [[nodiscard]] auto lend() noexcept {
-    bool const movable = input_->sole_handle();
+  [[nodiscard]] auto lend(bool last) noexcept {
+    bool const movable = last && input_->sole_handle();
     if constexpr (Unpacked) {
       auto& element = std::get<Element>(input_->value());
       return lent<Parameter, std::remove_cvref_t<decltype(element)>>{element, movable};
@@ -201,8 +221,8 @@ class futures_argument {
   futures_argument& operator=(futures_argument const&) = delete;
 
   static constexpr std::size_t inputs = 2;  // any number
-  void claim(bool reserve) {
-    for (auto& each : inputs_) each.claimed = claim_for_scatter(*each.input, reserve);
+  void claim(cell const& self, bool reserve) {
+    for (auto& each : inputs_) each.claimed = claim_for_scatter(self, *each.input, reserve);
   }
   void commit() noexcept {
     for (auto& each : inputs_) {
@@ -217,17 +237,21 @@ class futures_argument {
   void subscribe(cell& self) noexcept {
     for (auto& each : inputs_) self.depend_on(*each.input, each.wait);
   }
+  void wait() noexcept {
+    for (auto& each : inputs_) each.input->wait();
+  }
   [[nodiscard]] cell const* failed() const noexcept {
+    cell const* gravest = nullptr;
     for (auto const& each : inputs_) {
-      if (each.input->failed()) return &*each.input;
+      if (each.input->failed()) gravest = graver(gravest, &*each.input);
     }
-    return nullptr;
+    return gravest;
   }
   template <std::size_t, class Parameter>
-  [[nodiscard]] auto lend() {
+  [[nodiscard]] auto lend(bool last) {
     values_.reserve(inputs_.size());
-    for (auto& each : inputs_) values_.push_back(each.input->take());
-    return lent<Parameter, values>{values_, true};
+    while (values_.size() < inputs_.size()) values_.push_back(inputs_[values_.size()].input->take());
+    return lent<Parameter, values>{values_, last};
   }
   void release() noexcept {
     std::vector<entry>{}.swap(inputs_);

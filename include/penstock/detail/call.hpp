@@ -4,6 +4,7 @@
 #include <penstock/detail/argument.hpp>
 #include <penstock/detail/block_pool.hpp>
 #include <penstock/detail/cell.hpp>
+#include <penstock/detail/signature.hpp>
 #include <penstock/detail/stage_core.hpp>
 
 #include <array>
@@ -20,7 +21,8 @@ template <class R, class... P>
 class erased_body {
  public:
   virtual ~erased_body() = default;
-  virtual R call(P... parameters) = 0;
+  /// `stage` is asked for its stop token if the body takes one.
+  virtual R call(stage_core& stage, P... parameters) = 0;
 };
 
 template <class Body, class R, class... P>
@@ -28,12 +30,18 @@ class stored_body final : public erased_body<R, P...> {
  public:
   template <class B>
   explicit stored_body(B&& body) : body_(std::forward<B>(body)) {}
-  R call(P... parameters) override {
-    if constexpr (std::is_void_v<R>) body_(std::forward<P>(parameters)...);
-    else return body_(std::forward<P>(parameters)...);
+  R call(stage_core& stage, P... parameters) override {
+    if constexpr (takes_stop_token<Body, R, P...>) return invoke(stage.stop_token(), std::forward<P>(parameters)...);
+    else return invoke(std::forward<P>(parameters)...);
   }
 
  private:
+  template <class... A>
+  R invoke(A&&... arguments) {
+    if constexpr (std::is_void_v<R>) body_(std::forward<A>(arguments)...);
+    else return body_(std::forward<A>(arguments)...);
+  }
+
   Body body_;
 };
 
@@ -66,17 +74,18 @@ template <class Signature, class Holders>
 class call;
 
 template <class R, class... P, class... H>
-class call<R(P...), type_list<H...>> final : public result_cell<std::remove_cvref_t<R>> {
+class call<R(P...), type_list<H...>> final : public result_cell<typename result_of<R>::type> {
  public:
   /// A new cell, with a handle for a future. Its inputs are claimed, and nobody knows it yet.
-  /// Throws what copying or converting an argument throws, and already_gathered; then no argument future has left its
-  /// stage's gather.
+  /// Throws what copying or converting an argument throws, already_gathered, and std::invalid_argument where an argument
+  /// does not survive an attempt and there may be several; then no argument future has left its stage's gather.
   template <class... A>
   static call& create(stage_core& stage, place const& taken, A&&... arguments) {
     void* const block = acquire_block(sizeof(call), alignof(call));
     call* created = nullptr;
     try {
       created = ::new (block) call(stage, taken, std::forward<A>(arguments)...);
+      created->check_attempts();
       created->claim();
       return *created;
     } catch (...) {
@@ -88,11 +97,19 @@ class call<R(P...), type_list<H...>> final : public result_cell<std::remove_cvre
 
   /// The call may run from now on, as soon as its inputs are there.
   void submit() noexcept {
-    if (subscribe()) stage_core::ready(*this);
+    if (this->stage().runs_inline()) run_inline();
+    else if (subscribe()) stage_core::ready(*this);
   }
+  /// The same for one of many calls: it starts when `batch` is told to send what is ready.
+  void submit(ready_cells& batch) noexcept {
+    if (this->stage().runs_inline()) run_inline();
+    else if (subscribe()) batch.add(*this);
+  }
+  /// Nobody will have a future of it; for a new cell.
+  void without_future() noexcept { this->renounce_handle(); }
 
  private:
-  using base = result_cell<std::remove_cvref_t<R>>;
+  using base = result_cell<typename result_of<R>::type>;
   static constexpr std::size_t inputs = (std::size_t{0} + ... + H::inputs);
 
   template <class... A>
@@ -117,10 +134,15 @@ class call<R(P...), type_list<H...>> final : public result_cell<std::remove_cvre
     else return false;
   }
 
+  void run_inline() noexcept {
+    std::apply([](auto&... holder) { (holder.wait(), ...); }, holders_);
+    stage_core::run_inline(*this);
+  }
+
   void claim() {
     constexpr bool reserve = inputs > 1;  // one alone is never undone
     try {
-      std::apply([](auto&... holder) { (holder.claim(reserve), ...); }, holders_);
+      std::apply([this](auto&... holder) { (holder.claim(*this, reserve), ...); }, holders_);
     } catch (...) {
       if constexpr (reserve) std::apply([](auto&... holder) { (holder.unclaim(), ...); }, holders_);
       throw;
@@ -128,19 +150,38 @@ class call<R(P...), type_list<H...>> final : public result_cell<std::remove_cvre
     if constexpr (reserve) std::apply([](auto&... holder) { (holder.commit(), ...); }, holders_);
   }
 
-  void run(failure_ptr refusal) noexcept override {
-    if (cell const* const failed = first_failed_input(); failed != nullptr) {
+  bool run(failure_ptr refusal) noexcept override {
+    bool over = true;
+    if (cell const* const failed = gravest_input(); failed != nullptr) {
       this->fail(failed->failed(), true);
-    } else if (refusal != nullptr) {
+    } else if (refusal == nullptr) {
+      over = attempt();
+    } else if (this->failed() == nullptr) {  // else what the last attempt threw says more
       this->fail(std::move(refusal), false);
-    } else {
-      try {
-        invoke(std::index_sequence_for<P...>{});
-      } catch (...) {
-        this->fail(this->stage().describe_current_exception(*this), false);
-      }
     }
-    release_arguments();
+    if (over) release_arguments();
+    return over;
+  }
+
+  // False when another attempt is to come later.
+  bool attempt() noexcept {
+    stage_core& stage = this->stage();
+    for (;;) {
+      int const number = this->failed_attempts() + 1;
+      bool const last = number >= stage.attempts();
+      try {
+        invoke(last, std::index_sequence_for<P...>{});
+        this->forget_failure();
+        if constexpr (result_of<R>::may_drop) {
+          if (!this->value_) this->fail(stage.dropped_failure(*this), false);
+        }
+        return true;
+      } catch (...) {
+        this->fail(stage.failure_of_current_exception(*this, number), false);
+      }
+      if (last || !stage.tries_again(*this)) return true;
+      if (stage.backoff().count() > 0) return false;
+    }
   }
 
   void release_arguments() noexcept override {
@@ -152,10 +193,10 @@ class call<R(P...), type_list<H...>> final : public result_cell<std::remove_cvre
     release_block(this, sizeof(call), alignof(call));
   }
 
-  cell const* first_failed_input() const noexcept {
-    cell const* failed = nullptr;
-    std::apply([&failed](auto const&... holder) { (void)(((failed = holder.failed()) != nullptr) || ...); }, holders_);
-    return failed;
+  cell const* gravest_input() const noexcept {
+    cell const* gravest = nullptr;
+    std::apply([&gravest](auto const&... holder) { ((gravest = graver(gravest, holder.failed())), ...); }, holders_);
+    return gravest;
   }
 
   // Where parameter K comes from: the holder, and the element of what it holds.
@@ -175,16 +216,30 @@ class call<R(P...), type_list<H...>> final : public result_cell<std::remove_cvre
     return found;
   }();
 
+  template <std::size_t K>
+  using lent_to = decltype(std::declval<std::tuple_element_t<sources[K].holder, std::tuple<H...>>&>()
+                               .template lend<sources[K].element, std::tuple_element_t<K, std::tuple<P...>>>(true));
+
+  void check_attempts() const {
+    [&]<std::size_t... K>(std::index_sequence<K...>) {
+      if constexpr (!(lent_to<K>::survives && ...)) {
+        if (this->stage().attempts() > 1) this->stage().throw_not_repeatable();
+      }
+    }(std::index_sequence_for<P...>{});
+  }
+
   template <std::size_t... K>
-  void invoke(std::index_sequence<K...>) {
+  void invoke(bool last, std::index_sequence<K...>) {
     // The values stay in their holders until the body has returned; `lent` objects only point to them.
-    auto parameters = std::tuple{std::get<sources[K].holder>(holders_).template lend<sources[K].element, P>()...};
+    auto parameters = std::tuple{std::get<sources[K].holder>(holders_).template lend<sources[K].element, P>(last)...};
     auto& body = *static_cast<erased_body<R, P...>*>(this->stage().body());
     if constexpr (std::is_void_v<R>) {
-      body.call(std::get<K>(parameters).get()...);
+      body.call(this->stage(), std::get<K>(parameters).get()...);
       this->value_.emplace();
+    } else if constexpr (result_of<R>::may_drop) {
+      this->value_ = body.call(this->stage(), std::get<K>(parameters).get()...);
     } else {
-      this->value_.emplace(body.call(std::get<K>(parameters).get()...));
+      this->value_.emplace(body.call(this->stage(), std::get<K>(parameters).get()...));
     }
   }
 

@@ -5,6 +5,7 @@
 #include <penstock/error.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -63,7 +64,12 @@ class alignas(64) cell : public waiter {  // order_list keeps marks in the low b
   }
   [[nodiscard]] bool was_gathered() const noexcept { return fate_.load(std::memory_order_acquire) == fate::gathered; }
   [[nodiscard]] bool no_handle() const noexcept { return references_.load(std::memory_order_acquire) >> 1U == 0; }
+  /// Why there is no value, for an item that has none: it failed, or was dropped.
   [[nodiscard]] failure_ptr const& failed() const noexcept { return failure_; }
+  [[nodiscard]] bool was_dropped() const noexcept {
+    return failure_ != nullptr && failure_->kind == error_kind::dropped;
+  }
+  [[nodiscard]] bool has_failed() const noexcept { return failure_ != nullptr && !was_dropped(); }
   [[nodiscard]] item_error error() const noexcept { return {failure_, failure_inherited_}; }
   [[nodiscard]] std::size_t index() const noexcept { return place_.ticket & index_mask; }
   [[nodiscard]] stage_core& stage() const noexcept { return *stage_; }
@@ -102,24 +108,37 @@ class alignas(64) cell : public waiter {  // order_list keeps marks in the low b
 
   /// Blocks until the cell is finished.
   void wait() noexcept;
+  /// The same with a deadline: whether it is finished.
+  [[nodiscard]] bool wait_until(std::chrono::steady_clock::time_point deadline) noexcept;
 
  protected:
   cell(stage_core& stage, place const& taken) noexcept : stage_{&stage}, place_{taken} {}
   ~cell() = default;
 
   void fail(failure_ptr why, bool inherited) noexcept {
+    forget_failure();
     failure_ = std::move(why);
     failure_inherited_ = inherited;
   }
+  // An attempt has failed, but another one decides.
+  void forget_failure() noexcept {
+    if (failure_ == nullptr) return;
+    failure_->observed.store(true, std::memory_order_relaxed);
+    failure_.reset();
+  }
+  [[nodiscard]] int failed_attempts() const noexcept { return failure_ != nullptr ? failure_->attempts : 0; }
+  // Nobody holds a future of a new cell, though it was made for one.
+  void renounce_handle() noexcept { references_.store(1, std::memory_order_relaxed); }
 
  private:
   friend class stage_core;
   friend class stage_state;
   friend class order_list;
-  friend class cell_batch;
+  friend class ready_cells;
 
   /// Runs the body on the arguments, or, with a reason, refuses to; keeps result or failure and lets the arguments go.
-  virtual void run(failure_ptr refusal) noexcept = 0;
+  /// False when the body has thrown and is to be tried again later; then nothing has gone.
+  virtual bool run(failure_ptr refusal) noexcept = 0;
   /// Lets the arguments go without running.
   virtual void release_arguments() noexcept = 0;
   /// Destroys the cell and gives its memory back.

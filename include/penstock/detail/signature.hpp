@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
+#include <stop_token>
 #include <type_traits>
 
 namespace penstock::detail {
@@ -40,7 +42,37 @@ PENSTOCK_CALL_OPERATOR(const& noexcept)
 template <class Body>
 concept has_signature = requires { typename signature<std::decay_t<Body>>::type; };
 
+// A body's std::stop_token comes from its stage; it is no argument.
+template <class Signature>
+struct without_stop_token {
+  using type = Signature;
+};
+template <class R, class First, class... P>
+  requires std::is_same_v<std::remove_cvref_t<First>, std::stop_token>
+struct without_stop_token<R(First, P...)> {
+  using type = R(P...);
+};
+
+/// What is scattered and gathered: the body's parameters without its stop token, and what it returns.
 template <has_signature Body>
-using signature_t = typename signature<std::decay_t<Body>>::type;
+using signature_t = typename without_stop_token<typename signature<std::decay_t<Body>>::type>::type;
+
+template <class Body, class R, class... P>
+inline constexpr bool takes_stop_token =
+    !std::is_invocable_r_v<R, Body&, P...> && std::is_invocable_r_v<R, Body&, std::stop_token, P...>;
+
+/// What a body that returns R results in: a T for std::optional<T>, which may drop the item.
+template <class R>
+struct result {
+  using type = R;
+  static constexpr bool may_drop = false;
+};
+template <class T>
+struct result<std::optional<T>> {
+  using type = T;
+  static constexpr bool may_drop = true;
+};
+template <class R>
+using result_of = result<std::remove_cvref_t<R>>;
 
 }  // namespace penstock::detail

@@ -3,13 +3,19 @@
 
 #include <penstock/detail/cell.hpp>
 #include <penstock/error.hpp>
+#include <penstock/gather_options.hpp>
 #include <penstock/stage_options.hpp>
 #include <penstock/stage_stats.hpp>
 
+#include <array>
+#include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,21 +25,21 @@ namespace penstock::detail {
 /// What claim() found.
 enum class claim_result : std::uint8_t { was_listed, was_taken, gathered };
 
-/// The cells of one gather, in scatter order; it owns a share of each.
+/// The cells of one gather, in scatter order; it owns a share of each. Those that are not popped go back to be gathered.
 class cell_batch {
  public:
   explicit cell_batch(std::vector<cell*> cells) noexcept : cells_{std::move(cells)} {}
   cell_batch(cell_batch&& other) noexcept
       : cells_{std::exchange(other.cells_, {})}, first_{std::exchange(other.first_, 0)} {}
   cell_batch& operator=(cell_batch&&) = delete;
-  ~cell_batch() {
-    for (; !empty(); pop()) front().wait();
-  }
+  ~cell_batch();
 
   [[nodiscard]] bool empty() const noexcept { return first_ == cells_.size(); }
   [[nodiscard]] std::size_t size() const noexcept { return cells_.size() - first_; }
   /// Blocks until all cells are finished; true when none has failed.
   [[nodiscard]] bool wait_all() const noexcept;
+  /// The same; calls `report`, unless empty, as they finish. When it throws, all are waited for before that goes on.
+  [[nodiscard]] bool wait_all(std::function<void(progress const&)> const& report) const;
   /// What gather() throws about them; at least one must have failed.
   [[nodiscard]] stage_error failure() const;
 
@@ -46,12 +52,36 @@ class cell_batch {
   std::size_t first_ = 0;
 };
 
+/// New cells of one stage that are ready, on their way to its queue together.
+class ready_cells {
+ public:
+  ready_cells() = default;
+  ready_cells(ready_cells const&) = delete;
+  ready_cells& operator=(ready_cells const&) = delete;
+  ~ready_cells() { send(); }
+
+  void add(cell& runnable) noexcept {
+    runnable.next_ = newest_;
+    newest_ = &runnable;
+    if (oldest_ == nullptr) oldest_ = &runnable;
+    if (++size_ == most) send();
+  }
+  void send() noexcept;
+
+ private:
+  static constexpr int most = 64;  // so that the first of them do not wait for long
+
+  cell* newest_ = nullptr;
+  cell* oldest_ = nullptr;
+  int size_ = 0;
+};
+
 /// What a stage is to the engine, whatever its types: bounds, the queue of ready cells, the runners that serve it, the
 /// list for gather, counters. The engine's own part of it is stage_state.
 ///
 /// Cores live as long as the program; that of a destroyed stage is used again. So a cell, and a late message to its
 /// node, may point to its core at any time, whichever end of a chain was destroyed first.
-/// Thread-safe. Blocking: admit, retire.
+/// Thread-safe. Blocking: admit, detach, retire.
 class stage_core {
  public:
   /// A core that is not in use, set up from checked options. Throws std::invalid_argument.
@@ -60,9 +90,10 @@ class stage_core {
   void retire() noexcept;
 
   /// Takes a place for one more item; at capacity, admit() blocks (not inside a body: there it exceeds the bound rather
-  /// than deadlock) and try_admit() returns nothing.
-  /// The first call makes the engine; throws what that throws, and std::bad_alloc.
-  [[nodiscard]] place admit();
+  /// than deadlock) and try_admit() returns nothing. Before admit() blocks it sends what is in `batch`, if any.
+  /// The first call makes the engine; throws what that throws, std::bad_alloc, stage_closed, and a stage_error of a
+  /// cancelled stage.
+  [[nodiscard]] place admit(ready_cells* batch = nullptr);
   [[nodiscard]] std::optional<place> try_admit();
   /// Gives a place back that was not used after all.
   void dismiss(place const& unused) noexcept;
@@ -75,29 +106,64 @@ class stage_core {
   static void commit(cell& claimed) noexcept;
   static void unclaim(cell& claimed) noexcept;
   [[noreturn]] static void throw_already_gathered(cell const& gathered);
-  /// Empties the gather list and starts numbering from 0. Throws would_deadlock inside one of the stage's own bodies.
+  /// Items of the input's stage go into this one. Throws std::bad_alloc.
+  void note_upstream(cell const& input) {
+    for (auto const& recent : recent_upstreams_) {
+      if (recent.load(std::memory_order_relaxed) == input.serial_) return;
+    }
+    note_new_upstream(input.serial_);
+  }
+  /// Empties the gather list and starts numbering from 0. Throws would_deadlock inside a body of the stage, or of one
+  /// that items have come from.
   [[nodiscard]] cell_batch detach();
+  /// The same when all that there is has finished; blocks until then, and takes nothing when that is after the deadline.
+  [[nodiscard]] std::optional<cell_batch> detach_finished(std::chrono::steady_clock::time_point deadline);
+  /// A gather is over: a cancelled stage can be used again.
+  void reopen() noexcept;
+
+  void cancel() noexcept;
+  void close() noexcept;
 
   /// The cell's inputs are finished.
   static void ready(cell& runnable) noexcept;
+  /// Runs a cell whose inputs are finished, here and now.
+  static void run_inline(cell& runnable) noexcept;
 
   [[nodiscard]] void* body() const noexcept { return body_; }
   [[nodiscard]] bool unpacks() const noexcept { return unpack_; }
+  [[nodiscard]] bool runs_inline() const noexcept { return runs_inline_; }
+  [[nodiscard]] bool discards() const noexcept { return discards_; }
+  [[nodiscard]] int attempts() const noexcept { return attempts_; }
+  [[nodiscard]] std::chrono::milliseconds backoff() const noexcept { return backoff_; }
   [[nodiscard]] std::shared_ptr<std::string const> const& name() const noexcept { return name_; }
   [[nodiscard]] std::uint32_t serial() const noexcept { return serial_; }
   [[nodiscard]] stage_stats stats() const noexcept;
+  /// The token that cancel() and the destructor stop.
+  [[nodiscard]] std::stop_token stop_token();
+
+  /// Whether an item of which an attempt has failed is to be tried again; counts that.
+  [[nodiscard]] bool tries_again(cell const& failed) noexcept;
   /// The record of what a body has just thrown; call it in the handler.
-  [[nodiscard]] failure_ptr describe_current_exception(cell const& failed) const noexcept;
+  [[nodiscard]] failure_ptr failure_of_current_exception(cell const& failed, int attempt) const noexcept;
+  [[nodiscard]] failure_ptr dropped_failure(cell const& dropped) const noexcept;
+  [[noreturn]] void throw_not_repeatable() const;
 
  protected:
   stage_core() = default;
   ~stage_core() = default;
 
+  void note_new_upstream(std::uint32_t serial);
+
   // Set by open().
   void* body_ = nullptr;
   bool unpack_ = true;
+  bool runs_inline_ = false;
+  bool discards_ = false;
+  int attempts_ = 1;
+  std::chrono::milliseconds backoff_{0};
   std::uint32_t serial_ = 0;  // of the stage; guarded by the registry's mutex
   std::shared_ptr<std::string const> name_;
+  std::array<std::atomic<std::uint32_t>, 2> recent_upstreams_{};  // serials; some of those that have been noted
 };
 
 }  // namespace penstock::detail

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace penstock::detail {
+
+class stage_state;
+
+/// All cores of the program: those in use, each with the serial of its stage, and those that wait for their next stage.
+/// Thread-safe; does not block.
+class core_registry {
+ public:
+  static core_registry& instance();
+
+  /// A core for a new stage, with a serial of its own.
+  [[nodiscard]] stage_state& take(std::shared_ptr<std::string const> name);
+  /// The stage is destroyed.
+  void give(stage_state& core) noexcept;
+
+  /// The name of a stage that may have been destroyed since.
+  [[nodiscard]] std::string name_of(std::uint32_t serial);
+  /// Whether items of stage `upstream` have been arguments of `downstream`, directly or through other stages.
+  [[nodiscard]] bool reaches(std::uint32_t upstream, stage_state const& downstream);
+
+ private:
+  std::mutex mutex_;
+  std::vector<stage_state*> all_;  // these guarded by mutex_
+  std::vector<stage_state*> unused_;
+  std::uint32_t last_serial_ = 0;
+  std::array<std::pair<std::uint32_t, std::shared_ptr<std::string const>>, 4096> names_;  // of the newest stages
+};
+
+}  // namespace penstock::detail

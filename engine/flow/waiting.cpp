@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "engine/flow/waiting.hpp"
+
+#include "engine/flow/order_list.hpp"
+#include "engine/flow/stage_state.hpp"
+
+#include <penstock/detail/stage_core.hpp>
+
+#include <array>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace penstock::detail {
+namespace {
+
+constexpr int looks_before_sleep = 200;
+
+// Counts the cells of a gather as they end.
+class tally {
+ public:
+  struct one final : waiter {
+    cell* notify() noexcept override {
+      to->count(*watched);
+      return nullptr;
+    }
+    tally* to = nullptr;
+    cell* watched = nullptr;
+    link wait;
+  };
+
+  void count(cell const& ended) noexcept {
+    std::lock_guard const lock{mutex_};  // held while notifying, as in sleeper
+    ++(ended.has_failed() ? counted_.failed : counted_.done);
+    counted_one_.notify_one();
+  }
+  // Blocks until more are counted than `seen`; the new counts.
+  [[nodiscard]] progress after(progress const& seen) noexcept {
+    std::unique_lock lock{mutex_};
+    counted_one_.wait(lock, [&] { return counted_.done + counted_.failed != seen.done + seen.failed; });
+    progress now = counted_;
+    now.total = seen.total;
+    return now;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable counted_one_;
+  progress counted_;  // guarded by mutex_
+};
+
+}  // namespace
+
+// ---- one cell
+
+void cell::wait() noexcept {
+  for (int i = 0; i < looks_before_sleep; ++i) {
+    if (done()) return;
+    spin_pause();
+  }
+  sleeper here;
+  link wait{.next = nullptr, .who = &here};
+  if (!subscribe(wait)) return;
+  slot_given_back const meanwhile;
+  here.sleep();
+}
+
+bool cell::wait_until(std::chrono::steady_clock::time_point deadline) noexcept {
+  if (done()) return true;
+  slot_given_back const meanwhile;
+  return timed_waits::wait(this, deadline, [this] { return done(); });
+}
+
+// ---- with a deadline
+
+namespace timed_waits {
+namespace table {
+
+std::atomic<int> waiting{0};
+
+bucket& of(void const* address) noexcept {
+  static std::array<bucket, 64>& forever = *new std::array<bucket, 64>;  // NOLINT(bugprone-unhandled-exception-at-new)
+  return forever[reinterpret_cast<std::uintptr_t>(address) / sizeof(bucket) % forever.size()];
+}
+
+}  // namespace table
+
+void notify(void const* address) noexcept {
+  table::bucket& here = table::of(address);
+  std::lock_guard const lock{here.mutex};
+  here.ended.notify_all();
+}
+
+}  // namespace timed_waits
+
+// ---- the cells of a gather
+
+bool cell_batch::wait_all() const noexcept {
+  if (empty()) return true;
+  cells_.back()->wait();  // the last is usually the last to finish: one sleep instead of many
+  bool all_good = true;
+  for (std::size_t i = first_; i < cells_.size(); ++i) {
+    cells_[i]->wait();
+    all_good = all_good && !cells_[i]->has_failed();
+  }
+  return all_good;
+}
+
+bool cell_batch::wait_all(std::function<void(progress const&)> const& report) const {
+  if (report == nullptr) return wait_all();
+  progress now{.done = 0, .failed = 0, .total = size()};
+  std::exception_ptr thrown;
+  auto const tell = [&] {
+    if (thrown != nullptr) return;
+    try {
+      report(now);
+    } catch (...) {
+      thrown = std::current_exception();
+    }
+  };
+  tally counted;
+  std::vector<tally::one> ones(size());
+  for (std::size_t i = 0; i < ones.size(); ++i) {
+    ones[i].to = &counted;
+    ones[i].watched = cells_[first_ + i];
+    ones[i].wait.who = &ones[i];
+  }
+  tell();
+  for (tally::one& each : ones) {
+    if (!each.watched->subscribe(each.wait)) counted.count(*each.watched);
+  }
+  {
+    slot_given_back const meanwhile;
+    while (now.done + now.failed < now.total) {
+      now = counted.after(now);
+      tell();
+    }
+  }
+  if (thrown != nullptr) std::rethrow_exception(thrown);
+  return now.failed == 0;
+}
+
+void cell_batch::pop() noexcept { order_list::pass(*cells_[first_++]); }
+
+cell_batch::~cell_batch() {
+  for (; !empty(); ++first_) stage_state::put_back(front());
+}
+
+stage_error cell_batch::failure() const {
+  std::vector<item_error> failures;
+  for (std::size_t i = first_; i < cells_.size(); ++i) {
+    if (cells_[i]->has_failed()) failures.push_back(cells_[i]->error());
+  }
+  item_error const& first = failures.front();
+  std::string text = first.what();
+  if (failures.size() > 1) {
+    text += " (and " + std::to_string(failures.size() - 1) + " more of " + std::to_string(size()) + " items failed)";
+  }
+  std::string stage = first.stage();
+  std::size_t const index = first.index();
+  error_kind const kind = first.kind();
+  return {kind, std::move(stage), index, text, std::move(failures)};
+}
+
+}  // namespace penstock::detail

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <penstock/detail/cell.hpp>
+
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+
+// How threads wait for cells.
+namespace penstock::detail {
+
+/// Lets one thread sleep until it is notified once. Must outlive the notification.
+class sleeper final : public waiter {
+ public:
+  cell* notify() noexcept override {
+    std::lock_guard const lock{mutex_};  // held while notifying: the sleeper may be gone right after
+    notified_ = true;
+    wake_.notify_one();
+    return nullptr;
+  }
+  void sleep() noexcept {
+    std::unique_lock lock{mutex_};
+    wake_.wait(lock, [this] { return notified_; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool notified_ = false;
+};
+
+/// Waits with a deadline. They are registered in a table by the cell's address instead of at the cell, so that one that
+/// is given up leaves nothing behind, and an item that nobody waits for in this way costs one look at a counter.
+namespace timed_waits {
+
+/// Blocks until `arrived()` or the deadline; `arrived` is called with a lock held, now and each time that the cell at
+/// `address`, or another one of the same bucket, has ended. Returns what it said last.
+[[nodiscard]] bool wait(void const* address, std::chrono::steady_clock::time_point deadline, auto const& arrived);
+/// The cell that was at this address has ended.
+void notify(void const* address) noexcept;
+
+namespace table {
+
+struct alignas(64) bucket {
+  std::mutex mutex;
+  std::condition_variable ended;
+};
+extern std::atomic<int> waiting;  // in all buckets
+[[nodiscard]] bucket& of(void const* address) noexcept;
+
+}  // namespace table
+
+inline void notify_if_any(void const* address) noexcept {
+  if (table::waiting.load(std::memory_order_seq_cst) > 0) notify(address);
+}
+
+bool wait(void const* address, std::chrono::steady_clock::time_point deadline, auto const& arrived) {
+  table::bucket& here = table::of(address);
+  table::waiting.fetch_add(1, std::memory_order_seq_cst);  // before `arrived` looks
+  bool found = false;
+  {
+    std::unique_lock lock{here.mutex};
+    found = here.ended.wait_until(lock, deadline, arrived);
+  }
+  table::waiting.fetch_sub(1, std::memory_order_relaxed);
+  return found;
+}
+
+}  // namespace timed_waits
+}  // namespace penstock::detail
