@@ -297,6 +297,7 @@ void stage_state::retry_later(cell& failed) noexcept {
 
 // Ends cancelled cells that wait for their next attempt, with the failure of the last one.
 void stage_state::end_delayed() noexcept {
+  if (backoff_.count() == 0 || node_.load(std::memory_order_acquire) == nullptr) return;  // there can be none
   row ended;
   engine::instance().take_delayed([this](cell const& each) { return &of(each) == this && is_cancelled(each); },
                                   [&ended](cell& each) { ended.append(each); });

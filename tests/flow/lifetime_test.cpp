@@ -25,6 +25,16 @@ using penstock::thread_stage;
 
 thread_stage<int(int)> static_stage{4, [](int x) { return x + 1; }};
 
+TEST(Lifetime, AStageThatIsNeverUsedStartsNoThreadAtItsEnd) {
+  int const before = penstock::test::thread_count();
+  {
+    penstock::thread_stage const stage{[](int x) { return x; }};
+    penstock::thread_stage const patient{{.attempts = 2, .backoff = std::chrono::milliseconds{1}},
+                                         [](int x) { return x; }};
+  }
+  EXPECT_LE(penstock::test::thread_count(), before);
+}
+
 TEST(Lifetime, ConstructingStagesStartsNoThread) {
   int const before = penstock::test::thread_count();
   std::vector<thread_stage<int(int)>> stages;
