@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/flow/engine.hpp"
 
+#include "engine/flow/environment.hpp"
 #include "engine/flow/sanitizers.hpp"
 
 #include <penstock/usable_processors.hpp>
@@ -9,10 +10,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdlib>
-#include <stdexcept>
-#include <string>
-#include <string_view>
 #include <thread>
 
 namespace penstock::detail {
@@ -24,11 +21,7 @@ constexpr std::uint64_t sleep_after_ticks = 50;  // without a wake-up to look af
 constexpr std::uint64_t arena_retry_ticks = 64;
 
 bool threads_only() {
-  char const* const chosen = std::getenv("PENSTOCK_RUNNERS");
-  if (chosen == nullptr || std::string_view{chosen}.empty() || std::string_view{chosen} == "arena") return false;
-  if (std::string_view{chosen} == "threads") return true;
-  throw std::invalid_argument{"environment variable PENSTOCK_RUNNERS is '" + std::string{chosen} +
-                              "'; 'arena' (the default) or 'threads' is allowed"};
+  return environment_chooses("PENSTOCK_RUNNERS", "threads", "arena", "'arena' (the default) or 'threads'");
 }
 
 std::int64_t now_ns(clockid_t clock) noexcept {

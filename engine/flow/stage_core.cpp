@@ -4,6 +4,7 @@
 
 #include "engine/flow/core_registry.hpp"
 #include "engine/flow/engine.hpp"
+#include "engine/flow/environment.hpp"
 #include "engine/flow/failure.hpp"
 #include "engine/flow/stage_state.hpp"
 #include "engine/flow/waiting.hpp"
@@ -50,11 +51,7 @@ void check(stage_options const& options) {
 }
 
 bool all_run_inline() {
-  char const* const chosen = std::getenv("PENSTOCK_SERIAL");
-  if (chosen == nullptr || std::string_view{chosen}.empty() || std::string_view{chosen} == "0") return false;
-  if (std::string_view{chosen} == "1") return true;
-  throw std::invalid_argument{"environment variable PENSTOCK_SERIAL is '" + std::string{chosen} +
-                              "'; '1' (bodies run in scatter itself) or '0' (the default) is allowed"};
+  return environment_chooses("PENSTOCK_SERIAL", "1", "0", "'1' (bodies run in scatter itself) or '0' (the default)");
 }
 
 }  // namespace
@@ -182,11 +179,8 @@ void stage_core::reopen() noexcept {
 void stage_state::throw_refused() const {
   std::size_t const index = order_list::index(order_.next_ticket());
   std::string const usable = "; it can be used again when gather() or outcomes() has returned";
-  bool const closed = [this] {
-    std::lock_guard const lock{room_mutex_};
-    return closed_;
-  }();
-  if (closed) {
+  std::lock_guard const lock{room_mutex_};
+  if (closed_) {
     throw stage_closed{error_kind::stage_closed, *name_, index, "the stage was closed and takes no more items"};
   }
   if (intake_.load() == intake::too_many_errors) {

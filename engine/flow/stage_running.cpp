@@ -28,6 +28,13 @@ struct body_frame {
 };
 thread_local constinit body_frame const* innermost_body = nullptr;
 
+// The innermost body that `is_wanted` accepts; null when there is none.
+body_frame const* find_body(auto const& is_wanted) {
+  body_frame const* each = innermost_body;
+  while (each != nullptr && !is_wanted(*each)) each = each->outer;
+  return each;
+}
+
 }  // namespace
 
 // ---- ready cells
@@ -48,17 +55,13 @@ struct stage_state::row {
 bool stage_state::inside_body() noexcept { return innermost_body != nullptr; }
 
 bool stage_state::in_own_body() const noexcept {
-  for (body_frame const* each = innermost_body; each != nullptr; each = each->outer) {
-    if (each->stage == this) return true;
-  }
-  return false;
+  return find_body([this](body_frame const& each) { return each.stage == this; }) != nullptr;
 }
 
 bool stage_state::is_needed_by_this_thread() const {
-  for (body_frame const* each = innermost_body; each != nullptr; each = each->outer) {
-    if (each->stage == this || core_registry::instance().reaches(each->stage->serial(), *this)) return true;
-  }
-  return false;
+  return find_body([this](body_frame const& each) {
+           return each.stage == this || core_registry::instance().reaches(each.stage->serial(), *this);
+         }) != nullptr;
 }
 
 // With ready_mutex_ held: whether a queued cell is not to run. It is the caller's to end then, or was ended.
@@ -448,10 +451,10 @@ void stage_state::hand_slot_on() noexcept {
 }
 
 slot_given_back::slot_given_back() noexcept {
-  for (body_frame const* each = innermost_body; each != nullptr && owner_ == nullptr; each = each->outer) {
-    if (each->has_slot) owner_ = each->stage;
-  }
-  if (owner_ != nullptr) owner_->leave_slot();
+  body_frame const* const found = find_body([](body_frame const& each) { return each.has_slot; });
+  if (found == nullptr) return;
+  owner_ = found->stage;
+  owner_->leave_slot();
 }
 slot_given_back::~slot_given_back() {
   if (owner_ != nullptr) owner_->regain_slot();
