@@ -3,6 +3,7 @@
 #include "engine/flow/runner_word.hpp"
 
 #include <penstock/detail/continuation.hpp>
+#include <penstock/detail/promised.hpp>
 
 #include <limits>
 #include <string>
@@ -21,6 +22,12 @@ stage_core& open_unbounded(int concurrency, std::string name) {
 // As many at once as can be: one that blocks must hold up no other.
 stage_core& continuation_stage() {
   static stage_core& forever = open_unbounded(runner_word::most_active, "continuations");
+  return forever;
+}
+
+// Nothing is done there but to tell those who wait.
+stage_core& promise_stage() {
+  static stage_core& forever = open_unbounded(2, "promises");
   return forever;
 }
 

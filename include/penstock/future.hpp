@@ -24,6 +24,8 @@ template <class T>
 cell_handle<result_cell<T>> cell_of(future<T>&& given);
 template <class Future>
 class future_awaiter;
+template <class T>
+class promised;
 }  // namespace detail
 
 /// The result of one scattered call, there when its body has run: an argument for other stages, or something to wait for.
@@ -98,6 +100,7 @@ class future {
  private:
   template <class Signature>
   friend class thread_stage;
+  friend class detail::promised<T>;
   friend detail::cell_handle<detail::result_cell<T>> detail::cell_of<T>(future<T> const&);
   friend detail::cell_handle<detail::result_cell<T>> detail::cell_of<T>(future<T>&&);
 
