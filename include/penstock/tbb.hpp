@@ -128,7 +128,7 @@ class stage_node : public tbb::flow::async_node<Input, outcome<Result>, Policy> 
 
   stage_node(stage_node const&) = delete;
   stage_node& operator=(stage_node const&) = delete;
-  ~stage_node() = default;
+  ~stage_node() override = default;
 
  private:
   void pass(Input const& message, gateway& out) noexcept {
@@ -335,8 +335,8 @@ struct graph_stage_options {
 ///
 /// Thread-safe. scatter() blocks at capacity as a thread_stage's does: not in a node of the same graph, which may be the
 /// one that others wait for. A node that may refuse messages needs a tbb::flow::queue_node between entry() and itself.
-/// Lifetime: as for nodes, after graph.wait_for_all() only, and after the last edge was made. The destructor cancels what
-/// has not come out of the graph; futures outlive it.
+/// Lifetime: as a node it may go after graph.wait_for_all() only, and when nothing that was scattered can enter the graph
+/// any more: gather first. The destructor cancels what still waits for its inputs; futures outlive it.
 template <class R, class... P>
 class graph_stage<R(P...)> {
   static_assert(sizeof...(P) > 0, "graph_stage: an item needs a message; give the stage a parameter");
