@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 include(CMakePackageConfigHelpers)
 set(config_dir ${CMAKE_INSTALL_LIBDIR}/cmake/penstock)
-install(TARGETS penstock EXPORT penstock-targets FILE_SET HEADERS)
+install(TARGETS penstock penstock_tbb EXPORT penstock-targets FILE_SET HEADERS)
 install(EXPORT penstock-targets NAMESPACE penstock:: DESTINATION ${config_dir})
 configure_package_config_file(cmake/penstock-config.cmake.in ${PROJECT_BINARY_DIR}/penstock-config.cmake
   INSTALL_DESTINATION ${config_dir})

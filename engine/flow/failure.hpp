@@ -9,14 +9,10 @@
 
 namespace penstock::detail {
 
-/// The record of the exception that is being handled; for a handler. Never null: without memory it is a fixed record that
-/// says so.
-[[nodiscard]] failure_ptr describe_current_exception(std::shared_ptr<std::string const> const& stage, std::size_t index,
-                                                     int attempts) noexcept;
 /// The record of an item for which nothing was thrown. `why` is what error().what() says.
 [[nodiscard]] failure_ptr describe(error_kind kind, std::shared_ptr<std::string const> const& stage, std::size_t index,
                                    char const* why) noexcept;
-/// Makes what the functions above fall back on, while there is memory.
+/// Makes what the functions that describe failures fall back on, while there is memory.
 void prepare_for_no_memory();
 
 }  // namespace penstock::detail

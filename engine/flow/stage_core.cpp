@@ -60,7 +60,8 @@ bool all_run_inline() {
 
 stage_core& stage_core::open(stage_options const& options, void* body) {
   check(options);
-  bool const runs_inline = options.concurrency == 0 || all_run_inline();
+  bool const is_engines_own = body == nullptr;
+  bool const runs_inline = options.concurrency == 0 || (!is_engines_own && all_run_inline());
   static std::atomic<std::size_t> unnamed{0};
   auto name = std::make_shared<std::string const>(options.name.empty() ? "thread_stage " + std::to_string(++unnamed)
                                                                        : options.name);
@@ -118,6 +119,7 @@ void stage_state::retire() noexcept {
   {
     std::optional<slot_given_back> meanwhile;  // in a body of another stage, which may have what ours wait for
     for (;;) {
+      give_back_away_slots();
       std::uint64_t const word = word_.load(std::memory_order_seq_cst);
       if (runner_word::active_in(word) == 0 && in_flight(word) == 0) break;
       if (!meanwhile) meanwhile.emplace();

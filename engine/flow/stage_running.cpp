@@ -375,7 +375,8 @@ bool stage_state::enter_directly(cell& runnable) noexcept {
 // Runs a cell of a later stage, and what becomes ready by it. This runner's slot may be given to another one meanwhile:
 // false then.
 bool stage_state::run_descendants(cell* next) noexcept {
-  away_.fetch_add(1, std::memory_order_release);
+  away_.fetch_add(1, std::memory_order_seq_cst);
+  if ((word_.load(std::memory_order_seq_cst) & runner_word::halted) != 0) give_back_away_slots();
   while (next != nullptr) {
     stage_state& core = of(*next);
     if (next->ended_.load(std::memory_order_acquire)) {
@@ -406,13 +407,20 @@ void stage_state::rescue() noexcept {
   else post_runner();
 }
 
-// Takes the slot of one runner that is away: its own, when it comes back.
+// Takes the slot of one runner that is away: its own, when it comes back. Which one's does not matter, not even when
+// the core has become another stage's meanwhile.
 bool stage_state::recall_runner() noexcept {
-  int away = away_.load(std::memory_order_relaxed);
+  int away = away_.load(std::memory_order_seq_cst);
   while (away > 0) {
     if (away_.compare_exchange_weak(away, away - 1, std::memory_order_acq_rel)) return true;
   }
   return false;
+}
+
+// A stage that ends does not wait for runners that serve later stages: they may be in a body for long, or in the very one
+// that ends it. Whoever comes second, the runner that goes away or the one who halts the word, sees the other.
+void stage_state::give_back_away_slots() noexcept {
+  while (recall_runner()) leave_slot();
 }
 
 // ---- slots

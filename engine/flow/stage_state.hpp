@@ -110,6 +110,7 @@ class stage_state final : public stage_core {
   [[nodiscard]] bool enter_directly(cell& runnable) noexcept;
   [[nodiscard]] bool run_descendants(cell* next) noexcept;
   [[nodiscard]] bool recall_runner() noexcept;
+  void give_back_away_slots() noexcept;
   static void refuse(row unwanted) noexcept;
   void retire() noexcept;
   void cancel(intake why) noexcept;

@@ -59,6 +59,11 @@ struct failure {
 };
 using failure_ptr = std::shared_ptr<failure const>;
 
+/// The record of the exception that is being handled; for a handler. Never null: without memory it is a fixed record that
+/// says so.
+[[nodiscard]] failure_ptr describe_current_exception(std::shared_ptr<std::string const> const& stage, std::size_t index,
+                                                     int attempts) noexcept;
+
 }  // namespace detail
 
 /// What went wrong with one item, and where it first went wrong. A cheap handle to shared, immutable data: copies may

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <penstock/detail/continuation.hpp>
 #include <penstock/detail/copyable.hpp>
 #include <penstock/detail/stage_core.hpp>
 #include <penstock/detail/time.hpp>
 #include <penstock/outcome.hpp>
 
 #include <chrono>
+#include <coroutine>
 #include <exception>
 #include <stdexcept>
 #include <type_traits>
@@ -22,6 +24,10 @@ template <class T>
 cell_handle<result_cell<T>> cell_of(future<T> const& lent);
 template <class T>
 cell_handle<result_cell<T>> cell_of(future<T>&& given);
+template <class Future>
+class future_awaiter;
+template <class T>
+class promised;
 }  // namespace detail
 
 /// The result of one scattered call, there when its body has run: an argument for other stages, or something to wait for.
@@ -83,9 +89,25 @@ class future {
     return {handle->index(), handle->take()};
   }
 
+  /// In a coroutine, `co_await f` is f.get() and `co_await std::move(f)` is std::move(f).get(), but suspend the coroutine
+  /// where these block, until there is a result or an error; a moved future's item leaves its stage's gather at once.
+  ///
+  /// The coroutine goes on as a body does, on an engine's thread, on top of no other body: it may block, and holds nothing
+  /// up. If the item is finished already, it goes on at once, where it is. While it is suspended it must not be destroyed,
+  /// nor f, nor may f be moved; every item ends, at the latest with its stage. An exception that leaves the coroutine
+  /// through its promise's unhandled_exception() ends the program.
+  /// Throws as get() does; std::logic_error, already_gathered and std::bad_alloc come before it is suspended.
+  [[nodiscard]] auto operator co_await() const& { return detail::future_awaiter<future const&>{*this, checked()}; }
+  [[nodiscard]] auto operator co_await() && {
+    detail::result_cell<T>& awaited = checked();
+    claim(awaited);
+    return detail::future_awaiter<future>{std::move(*this), awaited};
+  }
+
  private:
   template <class Signature>
   friend class thread_stage;
+  friend class detail::promised<T>;
   friend detail::cell_handle<detail::result_cell<T>> detail::cell_of<T>(future<T> const&);
   friend detail::cell_handle<detail::result_cell<T>> detail::cell_of<T>(future<T>&&);
 
@@ -99,10 +121,14 @@ class future {
   [[nodiscard]] detail::cell_handle<detail::result_cell<T>> take_finished() {
     detail::result_cell<T>& finished = checked();
     finished.wait();
-    if (detail::stage_core::claim(finished) == detail::claim_result::gathered && !detail::copyable<T>::value) {
-      detail::stage_core::throw_already_gathered(finished);
-    }
+    claim(finished);
     return std::move(cell_);
+  }
+  // Takes an item out of its stage's gather.
+  static void claim(detail::result_cell<T>& item) {
+    if (detail::stage_core::claim(item) == detail::claim_result::gathered && !detail::copyable<T>::value) {
+      detail::stage_core::throw_already_gathered(item);
+    }
   }
 
   detail::cell_handle<detail::result_cell<T>> cell_;
@@ -122,6 +148,25 @@ cell_handle<result_cell<T>> cell_of(future<T>&& given) {
   (void)given.checked();
   return std::move(given.cell_);
 }
+
+/// What co_await does with a future; Future is its type, or a reference to it.
+template <class Future>
+class future_awaiter {
+ public:
+  future_awaiter(Future&& awaited, cell& item) noexcept : future_{std::forward<Future>(awaited)}, item_{&item} {}
+
+  [[nodiscard]] bool await_ready() const noexcept { return item_->done(); }
+  // The coroutine may run, and end, before attach() has returned; nothing of this object is used after that.
+  void await_suspend(std::coroutine_handle<> suspended) {
+    auto resume = [suspended]() noexcept { suspended.resume(); };
+    continuation<decltype(resume)>::attach(*item_, resume);
+  }
+  decltype(auto) await_resume() { return std::forward<Future>(future_).get(); }
+
+ private:
+  Future future_;
+  cell* item_;
+};
 
 }  // namespace detail
 }  // namespace penstock

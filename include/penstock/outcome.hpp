@@ -22,6 +22,8 @@ class outcome {
  public:
   using value_type = T;
 
+  /// Neither a value nor an error: an object to assign to.
+  outcome() noexcept : result_{std::in_place_index<2>} {}
   outcome(std::size_t index, stored value) : result_{std::in_place_index<0>, std::move(value)}, index_{index} {}
   outcome(std::size_t index, item_error error) : result_{std::in_place_index<1>, std::move(error)}, index_{index} {}
 
@@ -57,7 +59,7 @@ class outcome {
   auto operator->() const noexcept -> stored const* { return std::get_if<0>(&result_); }
   auto operator->() noexcept -> stored* { return std::get_if<0>(&result_); }
 
-  /// Why there is no value; throws std::bad_variant_access where there is one.
+  /// Why there is no value; throws std::bad_variant_access where there is one, and without an item.
   [[nodiscard]] item_error const& error() const { return std::get<1>(result_); }
 
   /// The item's place in scatter order since the last gather, from 0.
@@ -68,8 +70,8 @@ class outcome {
     if (!has_value()) std::rethrow_exception(error().cause());
   }
 
-  std::variant<stored, item_error> result_;
-  std::size_t index_;
+  std::variant<stored, item_error, std::monostate> result_;
+  std::size_t index_ = 0;
 };
 
 /// Thrown by gather() when items failed. kind(), stage() and index() are those of the first failure; nothing is lost:

@@ -41,6 +41,8 @@ namespace penstock {
 /// can only be destroyed. Constructing a stage starts no thread; the first scatter of a program does.
 template <class Signature>
 class thread_stage;
+template <class Signature>
+class graph_stage;
 
 template <class R, class... P>
 class thread_stage<R(P...)> {
@@ -162,6 +164,9 @@ class thread_stage<R(P...)> {
   [[nodiscard]] stage_stats stats() const noexcept { return core_->stats(); }
 
  private:
+  template <class Other>
+  friend class graph_stage;
+
   struct retire {
     void operator()(detail::stage_core* core) const noexcept { core->retire(); }
   };
@@ -170,7 +175,7 @@ class thread_stage<R(P...)> {
   static void check_attempts(int attempts) {
     if (attempts <= 1) return;
     int number = 0;
-    auto const check = [&](bool survives) {
+    [[maybe_unused]] auto const check = [&](bool survives) {
       ++number;
       if (survives) return;
       throw std::invalid_argument{

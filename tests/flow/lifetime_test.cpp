@@ -8,6 +8,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <latch>
 #include <memory>
 #include <optional>
@@ -211,6 +212,79 @@ TEST(Lifetime, ABodyMayDestroyAStageThatWaitsForIt) {
   destroyer.scatter(0);
   EXPECT_EQ(result.get(), 7);
   EXPECT_EQ(destroyer.outcomes().size(), 1U);
+}
+
+// A stage and another one behind it, whose bodies are known to be short: it is served by the thread that has ended its
+// input.
+class DirectRun : public testing::Test {
+ protected:
+  DirectRun() {
+    for (int i = 0; i < 300; ++i) second.scatter(first->scatter(i));
+    (void)second.gather();
+  }
+  // One item through both stages; `in_second` is called by the second body.
+  future<int> send(std::function<void()> in_second) {
+    action = std::move(in_second);
+    auto sent = second.scatter(first->scatter(-1));
+    waits.count_down();  // only now does the first body end, so that the second one begins on its thread
+    return sent;
+  }
+
+  std::function<void()> action;
+  std::latch waits{1};
+  std::optional<thread_stage<int(int)>> first{std::in_place, 2, [this](int x) {
+                                                if (x < 0) waits.wait();
+                                                return x;
+                                              }};
+  thread_stage<int(int)> second{2, [this](int x) {
+                                  if (x < 0) action();
+                                  return x;
+                                }};
+};
+
+TEST_F(DirectRun, ABodyMayDestroyTheStageOfItsArgument) {
+  auto sent = send([this] { first.reset(); });
+  EXPECT_EQ(sent.get(), -1);
+  EXPECT_FALSE(first);
+}
+
+TEST_F(DirectRun, AStageDoesNotWaitForBodiesOfLaterStagesWhenItEnds) {
+  std::latch entered{1};
+  std::latch destroyed{1};
+  auto sent = send([&] {
+    entered.count_down();
+    destroyed.wait();
+  });
+  entered.wait();
+  first.reset();
+  destroyed.count_down();
+  EXPECT_EQ(sent.get(), -1);
+}
+
+TEST_F(DirectRun, ACoreIsUsedAgainWhileARunnerOfItsLastStageIsAway) {
+  std::latch entered{1};
+  std::latch go{1};
+  auto sent = send([&] {
+    entered.count_down();
+    go.wait();
+  });
+  entered.wait();
+  first.reset();
+  {
+    std::atomic<int> inside{0};
+    std::atomic<bool> too_many{false};
+    thread_stage next{1, [&](int x) {
+                        if (++inside > 1) too_many = true;
+                        --inside;
+                        return x;
+                      }};
+    for (int i = 0; i < 1'000; ++i) next.scatter(i);
+    go.count_down();  // the runner comes back to a core in use
+    for (int i = 0; i < 1'000; ++i) next.scatter(i);
+    EXPECT_EQ(next.gather().size(), 2'000U);
+    EXPECT_FALSE(too_many);
+  }
+  EXPECT_EQ(sent.get(), -1);
 }
 
 TEST(Lifetime, ABodyThatDestroysItsOwnStageIsToldSo) {

@@ -208,7 +208,7 @@ class call<R(P...), type_list<H...>> final : public result_cell<typename result_
     std::array<source, sizeof...(P)> found{};
     std::size_t at = 0;
     std::size_t holder = 0;
-    auto const add = [&](std::size_t parameters) {
+    [[maybe_unused]] auto const add = [&](std::size_t parameters) {
       for (std::size_t element = 0; element < parameters; ++element) found[at++] = {holder, element};
       ++holder;
     };
@@ -229,7 +229,7 @@ class call<R(P...), type_list<H...>> final : public result_cell<typename result_
   }
 
   template <std::size_t... K>
-  void invoke(bool last, std::index_sequence<K...>) {
+  void invoke([[maybe_unused]] bool last, std::index_sequence<K...>) {
     // The values stay in their holders until the body has returned; `lent` objects only point to them.
     auto parameters = std::tuple{std::get<sources[K].holder>(holders_).template lend<sources[K].element, P>(last)...};
     auto& body = *static_cast<erased_body<R, P...>*>(this->stage().body());
