@@ -29,6 +29,7 @@ constexpr int cells_before_yield = 4096;  // then the runner's thread looks afte
 constexpr int looks_before_sleep = 200;
 constexpr int looks_before_end = 64;  // of a runner, about as long as it takes to post one
 constexpr int looks_for_room = 2'000;
+constexpr int pauses_when_nearly_full = 64;  // about as long as ten short bodies take
 constexpr std::uint64_t sampled_every = 64;  // items
 constexpr auto short_body = std::chrono::nanoseconds{500};
 // A thread that waits for room looks by itself this often; finishing threads wake it earlier when much room is there.
@@ -303,6 +304,11 @@ bool stage_state::take_ticket(std::uint64_t& ticket) noexcept {
       if (static_cast<std::int32_t>(total - finished) >= 0 && total - finished >= capacity) {
         if (std::exchange(ticket, order_.next_ticket()) == ticket) return false;
         continue;
+      }
+      // Who is that far ahead of the runners would read their word for every item, and so hold them up. Left alone for a
+      // moment, they make room for many.
+      if (capacity - (total - finished) < capacity / 8 && !inside_body()) {
+        for (int i = 0; i < pauses_when_nearly_full; ++i) spin_pause();
       }
     }
     if (order_.advance(ticket, 1)) return true;
