@@ -27,6 +27,7 @@ namespace penstock::detail {
 namespace {
 
 constexpr int looks_for_room = 2'000;
+constexpr int pauses_when_nearly_full = 64;  // about as long as ten short bodies take
 // A thread that waits for room looks by itself this often; finishing threads wake it earlier when much room is there.
 constexpr auto look_for_room = std::chrono::milliseconds{1};
 
@@ -259,6 +260,11 @@ stage_state::admission stage_state::take_ticket(std::uint64_t& ticket, bool boun
       if (static_cast<std::int32_t>(total - finished) >= 0 && total - finished >= capacity) {
         if (std::exchange(ticket, order_.next_ticket()) != ticket) continue;
         return capacity_.load(std::memory_order_relaxed) == 0 ? admission::refused : admission::full;
+      }
+      // Who is that far ahead of the runners would read their word for every item, and so hold them up. Left alone for a
+      // moment, they make room for many.
+      if (capacity - (total - finished) < capacity / 8 && !inside_body()) {
+        for (int i = 0; i < pauses_when_nearly_full; ++i) spin_pause();
       }
     }
     if (order_.advance(ticket, 1)) break;

@@ -91,6 +91,7 @@ class stage_state final : public stage_core {
   void wake_for_queue() noexcept;
   void post_runner() noexcept;
   [[nodiscard]] cell* take_ready() noexcept;
+  static void fetch_dependent(cell const& input) noexcept;
   [[nodiscard]] bool is_unwanted(cell& queued) const noexcept;
   [[nodiscard]] bool is_cancelled(std::uint64_t ticket) const noexcept;
   [[nodiscard]] bool is_cancelled(cell const& asked) const noexcept { return is_cancelled(asked.place_.ticket); }
