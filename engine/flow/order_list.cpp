@@ -77,6 +77,7 @@ claim_result order_list::claim(cell& listed, bool reserve) noexcept {
     std::uintptr_t const claimed = last ? empty : entry | taken | (reserve ? reserved : 0);
     if (!slot.compare_exchange_weak(entry, claimed, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
     listed.fate_.store(cell::fate::taken, std::memory_order_release);
+    if ((entry & finished) != 0) count_read(listed);
     if (last) listed.drop(1);
     return claim_result::was_listed;
   }
@@ -100,17 +101,25 @@ void order_list::unclaim(cell& claimed) noexcept {
     return commit(claimed);
   }
   claimed.fate_.store(cell::fate::listed, std::memory_order_release);
-  claimed.place_.slot->fetch_and(~(taken | reserved), std::memory_order_acq_rel);
+  std::uintptr_t const entry = claimed.place_.slot->fetch_and(~(taken | reserved), std::memory_order_acq_rel);
+  if ((entry & finished) != 0 && claimed.unread_) unread_.fetch_add(1, std::memory_order_relaxed);
 }
 
 void order_list::hand_over(cell& ended, bool discard) noexcept {
   order_slot& slot = *ended.place_.slot;
-  if (!discard) return settle(ended, slot.fetch_or(finished, std::memory_order_acq_rel) | finished);
+  if (!discard) {
+    std::uintptr_t const before = slot.fetch_or(finished, std::memory_order_seq_cst);
+    if ((before & taken) != 0) count_read(ended);
+    return settle(ended, before | finished);
+  }
   std::uintptr_t entry = slot.load(std::memory_order_acquire);
   std::uintptr_t settled = 0;
   do settled = entry | finished | ((entry & gathered) != 0 ? 0 : taken);
-  while (!slot.compare_exchange_weak(entry, settled, std::memory_order_acq_rel, std::memory_order_acquire));
-  if ((settled & taken) != 0) ended.fate_.store(cell::fate::taken, std::memory_order_release);
+  while (!slot.compare_exchange_weak(entry, settled, std::memory_order_seq_cst, std::memory_order_acquire));
+  if ((settled & taken) != 0) {
+    count_read(ended);
+    ended.fate_.store(cell::fate::taken, std::memory_order_release);
+  }
   settle(ended, settled);
 }
 
@@ -193,8 +202,45 @@ void order_list::pass(cell& done) noexcept {
   order_slot& slot = *done.place_.slot;
   // The finishing thread has told us a moment before it lets go.
   while ((slot.load(std::memory_order_acquire) & (finished | held)) != finished) std::this_thread::yield();
+  count_read(done);
   slot.store(empty, std::memory_order_release);
   done.drop(1);
+}
+
+// ---- reading
+
+std::size_t order_list::take_finished(bool in_order, std::span<cell*> cells) noexcept {
+  std::size_t count = 0;
+  std::lock_guard const lock{mutex_};
+  for (chunk* const each : chunks_) {
+    for (order_slot& slot : each->slots) {
+      std::uintptr_t entry = slot.load(std::memory_order_seq_cst);  // after the reader has been added
+      bool waits = entry == unset;
+      while (is_listed(entry)) {
+        waits = (entry & (finished | held)) != finished;
+        if (waits) break;
+        if (!slot.compare_exchange_weak(entry, entry | gathered, std::memory_order_acq_rel)) continue;
+        cells[count] = &cell_at(entry);
+        cells[count++]->fate_.store(cell::fate::gathered, std::memory_order_release);
+        break;
+      }
+      if (count == cells.size() || (waits && in_order)) return count;
+    }
+  }
+  return count;
+}
+
+std::uint64_t order_list::first_listed() noexcept {
+  std::lock_guard const lock{mutex_};
+  for (chunk* const each : chunks_) {
+    std::uint64_t ticket = each->id.load(std::memory_order_relaxed);
+    for (order_slot const& slot : each->slots) {
+      std::uintptr_t const entry = slot.load(std::memory_order_acquire);
+      if (entry == unset || is_listed(entry)) return total(ticket);
+      ++ticket;
+    }
+  }
+  return total(next_ticket());
 }
 
 // ---- cancellation
@@ -232,6 +278,7 @@ void order_list::release(cell& kept) noexcept {
 void order_list::open() noexcept {
   std::lock_guard const lock{mutex_};
   closed_ = false;
+  unread_ = 0;
 }
 
 void order_list::close() noexcept {

@@ -65,13 +65,13 @@ class order_list {
 
   /// Takes a cell out of its stage's gather, if it is still in it. The caller has a handle. With `reserve` the claim can
   /// be undone, and must be followed by commit() or unclaim().
-  static claim_result claim(cell& listed, bool reserve) noexcept;
+  [[nodiscard]] claim_result claim(cell& listed, bool reserve) noexcept;
   static void commit(cell& claimed) noexcept;
   void unclaim(cell& claimed) noexcept;
 
   /// The engine is done with a finished cell: its share goes to the list, or is given up. With `discard` it is not to be
   /// gathered, unless a gather has it.
-  static void hand_over(cell& ended, bool discard) noexcept;
+  void hand_over(cell& ended, bool discard) noexcept;
 
   /// Takes all items that are listed, or those of them before a ticket, in order; numbering starts again from 0. Each cell
   /// comes with the list's share, for pass(). Waits for scatters that have a ticket and no cell yet.
@@ -81,7 +81,28 @@ class order_list {
   /// Undoes detach() for one cell.
   static void put_back(cell& detached) noexcept;
   /// Gives up a gathered, finished cell.
-  static void pass(cell& done) noexcept;
+  void pass(cell& done) noexcept;
+
+  // ---- reading, while items come and go
+
+  /// As long as there are readers, finished cells that nobody has taken are counted.
+  void add_reader() noexcept { readers_.fetch_add(1, std::memory_order_seq_cst); }
+  void remove_reader() noexcept { readers_.fetch_sub(1, std::memory_order_relaxed); }
+  [[nodiscard]] bool has_readers() const noexcept { return readers_.load(std::memory_order_seq_cst) > 0; }
+  /// The cell is about to finish: for a list with readers, before that can be seen.
+  void count_unread(cell& ending) noexcept {
+    ending.unread_ = true;
+    unread_.fetch_add(1, std::memory_order_relaxed);
+  }
+  /// How many finished cells wait for readers; 0 without readers.
+  [[nodiscard]] std::uint32_t unread() const noexcept {
+    return has_readers() ? unread_.load(std::memory_order_acquire) : 0;
+  }
+  /// Takes finished cells as detach() does, as many as there is room for: the oldest ones of all that are listed, or any.
+  /// Returns their number.
+  [[nodiscard]] std::size_t take_finished(bool in_order, std::span<cell*> cells) noexcept;
+  /// How many items there had been before the first that is listed, or is still to come.
+  [[nodiscard]] std::uint64_t first_listed() noexcept;
 
   static constexpr std::size_t chunk_size = 64;
   /// Keeps unfinished cells from being freed, at most chunk_size of them, from `cursor` on (0 at first), which it moves.
@@ -122,6 +143,9 @@ class order_list {
   // To be gathered: neither claimed nor in a gather.
   static bool is_listed(std::uintptr_t entry) noexcept { return has_cell(entry) && (entry & (taken | gathered)) == 0; }
   static void settle(cell& owned, std::uintptr_t entry) noexcept;
+  void count_read(cell const& read) noexcept {
+    if (read.unread_) unread_.fetch_sub(1, std::memory_order_release);
+  }
   static std::uintptr_t await_cell(order_slot const& slot) noexcept;
 
   order_slot& find_slot(std::uint64_t ticket);
@@ -134,6 +158,9 @@ class order_list {
   alignas(64) std::atomic<std::uint64_t> tickets_{0};
   std::array<std::atomic<std::uint64_t>, 2> before_{};  // items of earlier epochs, for even and odd epochs
   std::atomic<chunk*> current_{nullptr};
+
+  std::atomic<int> readers_{0};
+  std::atomic<std::uint32_t> unread_{0};
 
   adaptive_mutex mutex_;
   std::vector<chunk*> chunks_;  // in use, oldest first; these guarded by mutex_

@@ -165,6 +165,7 @@ void stage_state::refuse_items(intake why) noexcept {
     capacity_.store(0, std::memory_order_seq_cst);
   }
   room_.notify_all();
+  tell_readers();
 }
 
 void stage_core::reopen() noexcept {
@@ -254,7 +255,7 @@ stage_state::admission stage_state::take_ticket(std::uint64_t& ticket, bool boun
   for (;;) {
     auto const total = static_cast<std::uint32_t>(order_.total(ticket));
     if (bounded && total - finished_seen_.load(std::memory_order_relaxed) >= capacity) {
-      std::uint32_t const finished = runner_word::finished_in(word_.load(std::memory_order_acquire));
+      std::uint32_t const finished = runner_word::finished_in(word_.load(std::memory_order_acquire)) - order_.unread();
       finished_seen_.store(finished, std::memory_order_relaxed);
       // Signed: a total from long ago may be smaller.
       if (static_cast<std::int32_t>(total - finished) >= 0 && total - finished >= capacity) {
@@ -368,7 +369,9 @@ void stage_core::publish(cell& added) noexcept {
   order_list::publish(added);
 }
 
-claim_result stage_core::claim(cell& listed, bool reserve) noexcept { return order_list::claim(listed, reserve); }
+claim_result stage_core::claim(cell& listed, bool reserve) noexcept {
+  return stage_state::of(listed).order_.claim(listed, reserve);
+}
 void stage_core::commit(cell& claimed) noexcept { order_list::commit(claimed); }
 void stage_core::unclaim(cell& claimed) noexcept { stage_state::of(claimed).order_.unclaim(claimed); }
 
@@ -408,6 +411,8 @@ std::optional<cell_batch> stage_core::detach_finished(std::chrono::steady_clock:
   self.forget_old_cancellation();
   return batch;
 }
+
+std::size_t stage_core::capacity() const noexcept { return static_cast<stage_state const&>(*this).declared_capacity_; }
 
 void stage_core::note_new_upstream(std::uint32_t serial) {
   auto& self = static_cast<stage_state&>(*this);

@@ -342,16 +342,14 @@ cell* stage_state::finish(cell& ended, std::uint64_t change, bool in_runner) noe
   // Counted before anybody can see the result, so that counts are exact once gather has returned.
   if (ended.failure_ != nullptr) count_failure(ended);
   bool const discard = discards_ && !ended.has_failed();
+  if (order_.has_readers()) order_.count_unread(ended);
   std::uint64_t const word = word_.fetch_add(change) + change;
   link* newest = ended.waiters_.exchange(&cell::finished_mark, std::memory_order_seq_cst);
-  order_list::hand_over(ended, discard);  // it may be freed now
+  order_.hand_over(ended, discard);  // it may be freed now
+  if (order_.has_readers()) tell_readers();
   timed_waits::notify_if_any(&ended);
 
-  if (blocked_.load(std::memory_order_relaxed) > 0) {
-    // Not for every place: a wake-up costs more than many items.
-    std::uint32_t const capacity = capacity_.load(std::memory_order_relaxed);
-    if (in_flight(word) <= capacity - std::max(1U, capacity / 4)) room_.notify_one();
-  }
+  if (blocked_.load(std::memory_order_relaxed) > 0) tell_of_room(word);
   // The last things that are done with this core: its stage may end, and it may become another's.
   if (runner_word::active_in(change) != 0) slot_released(word);
   else if ((word & runner_word::halted) != 0) word_.notify_all();
@@ -372,6 +370,12 @@ cell* stage_state::finish(cell& ended, std::uint64_t change, bool in_runner) noe
     else ready(*runnable);
   }
   return to_run;
+}
+
+// Somebody waits for room: not told of every place, since a wake-up costs more than many items.
+void stage_state::tell_of_room(std::uint64_t word) noexcept {
+  std::uint32_t const capacity = capacity_.load(std::memory_order_relaxed);
+  if (in_flight(word) + order_.unread() <= capacity - std::max(1U, capacity / 4)) room_.notify_one();
 }
 
 // Takes a slot for a cell that is to be run at once, if its stage's bodies are short and nothing waits there.

@@ -49,6 +49,8 @@ class stage_state final : public stage_core {
   [[nodiscard]] std::vector<std::uint32_t> upstreams() const;
   /// Lets a cell of a gather be gathered again.
   static void put_back(cell& gathered) noexcept { order_list::put_back(gathered); }
+  /// Gives up a gathered, finished cell.
+  static void pass(cell& done) noexcept { of(done).order_.pass(done); }
   /// The time for a cell's next attempt has come.
   static void retry(cell& waiting) noexcept { of(waiting).enqueue(waiting); }
 
@@ -57,6 +59,7 @@ class stage_state final : public stage_core {
   friend class core_registry;
   friend class ready_cells;
   friend class slot_given_back;
+  friend class cell_reader;
   struct returning_body;
   struct row;
 
@@ -72,6 +75,7 @@ class stage_state final : public stage_core {
   [[noreturn]] void throw_refused() const;
   void join_engine();
   void refuse_items(intake why) noexcept;
+  void tell_readers() noexcept;
 
   // What this thread is in.
   [[nodiscard]] bool in_own_body() const noexcept;
@@ -108,6 +112,7 @@ class stage_state final : public stage_core {
   [[nodiscard]] std::chrono::milliseconds delay_after(int attempts) const noexcept;
   void count_failure(cell const& ended) noexcept;
   [[nodiscard]] cell* finish(cell& ended, std::uint64_t change, bool in_runner) noexcept;
+  void tell_of_room(std::uint64_t word) noexcept;
   [[nodiscard]] bool enter_directly(cell& runnable) noexcept;
   [[nodiscard]] bool run_descendants(cell* next) noexcept;
   [[nodiscard]] bool recall_runner() noexcept;
@@ -137,6 +142,7 @@ class stage_state final : public stage_core {
   std::atomic<bool> short_bodies_{false};           // they take less time than it takes to wake a thread
   std::atomic<std::uint64_t> cancelled_before_{0};  // tickets; written under ready_mutex_
   std::atomic<int> blocked_{0};                     // threads in wait_for_room()
+  std::atomic<std::uint32_t> news_for_readers_{0};  // counts what may let a reader go on
 
   // The scattering side.
   order_list order_;

@@ -143,7 +143,7 @@ bool cell_batch::wait_all(std::function<void(progress const&)> const& report) co
   return now.failed == 0;
 }
 
-void cell_batch::pop() noexcept { order_list::pass(*cells_[first_++]); }
+void cell_batch::pop() noexcept { stage_state::pass(*cells_[first_++]); }
 
 cell_batch::~cell_batch() {
   for (; !empty(); ++first_) stage_state::put_back(front());

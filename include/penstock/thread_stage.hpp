@@ -10,6 +10,7 @@
 #include <penstock/outcome.hpp>
 #include <penstock/stage_options.hpp>
 #include <penstock/stage_stats.hpp>
+#include <penstock/stream.hpp>
 
 #include <chrono>
 #include <concepts>
@@ -149,6 +150,31 @@ class thread_stage<R(P...)> {
     return outcomes_of(std::move(batch));
   }
 
+  /// Scatters the elements of a source, read when there is room for them, and returns their outcomes in its order: a
+  /// range to be read once, by one thread (see outcome_stream). So the source may be endless: no more than `.capacity`
+  /// of its items are under way or unread at any time. An element is what it is for scatter_many(); a source that is an
+  /// lvalue is referred to. index() counts the elements from 0. Other items of the stage do not come into it.
+  /// What reading the source or scattering throws comes out of the range when the items before have been read; so does a
+  /// stage_closed or the stage_error of a cancelled stage, which is usable again then.
+  template <std::ranges::input_range Source>
+  [[nodiscard]] auto stream(Source&& source) {
+    return streamed<detail::in_order<result_type>>(std::forward<Source>(source));
+  }
+  /// The same in the order in which the items finish.
+  template <std::ranges::input_range Source>
+  [[nodiscard]] auto as_completed(Source&& source) {
+    return streamed<detail::as_finished<result_type>>(std::forward<Source>(source));
+  }
+
+  /// The outcomes of what others scatter, in scatter order, as gather() would take them: a range to be read once, by one
+  /// thread. It ends when the stage has been closed, or cancelled, and all has been read; a cancelled stage is usable again
+  /// then. As long as the range lives, results that have not been read count against `.capacity`, so it holds up those who
+  /// scatter. index() counts the items from the first that the range gives or could have given.
+  /// Throws would_deadlock as gather() does.
+  [[nodiscard]] auto stream() { return outcome_stream{detail::stage_reader<result_type>{*core_, true}}; }
+  /// The same in the order in which the items finish.
+  [[nodiscard]] auto as_completed() { return outcome_stream{detail::stage_reader<result_type>{*core_, false}}; }
+
   /// Ends what has not started, here, with errors of kind `cancelled`, and so what depends on it; asks running bodies to
   /// stop, through their stop tokens. Nobody can scatter until the next gather() or outcomes() has returned or thrown; a
   /// scatter that waits for room throws. Does not wait for running bodies. Their items are not tried again.
@@ -166,6 +192,8 @@ class thread_stage<R(P...)> {
  private:
   template <class Other>
   friend class graph_stage;
+  template <class Stage, std::ranges::view Source, class Window>
+  friend class detail::source_reader;
 
   struct retire {
     void operator()(detail::stage_core* core) const noexcept { core->retire(); }
@@ -201,18 +229,46 @@ class thread_stage<R(P...)> {
 
   template <class Element>
   void launch_element(detail::ready_cells& ready, detail::place const& at, Element&& element) {
-    auto const launch_one = [&](auto&&... arguments) {
-      create(
-          at,
-          [&ready](auto& created) {
-            created.without_future();
-            detail::stage_core::publish(created);
-            created.submit(ready);
-          },
-          std::forward<decltype(arguments)>(arguments)...);
+    create_from(
+        at,
+        [&ready](auto& created) {
+          created.without_future();
+          detail::stage_core::publish(created);
+          created.submit(ready);
+        },
+        std::forward<Element>(element));
+  }
+
+  // The cell of an element, which nobody gathers.
+  template <class Element>
+  auto launch_claimed(detail::place const& at, Element&& element) {
+    return create_from(
+        at,
+        [](auto& created) {
+          detail::cell_handle<detail::result_cell<result_type>> made{created};
+          detail::stage_core::publish(created);
+          (void)detail::stage_core::claim(created);
+          created.submit();
+          return made;
+        },
+        std::forward<Element>(element));
+  }
+
+  template <class Window, class Source>
+  auto streamed(Source&& source) {
+    using view = std::views::all_t<Source>;
+    return outcome_stream{
+        detail::source_reader<thread_stage, view, Window>{*this, std::views::all(std::forward<Source>(source))}};
+  }
+
+  // The arguments of an element of a range.
+  template <class Start, class Element>
+  auto create_from(detail::place const& at, Start const& start, Element&& element) {
+    auto const create_one = [&](auto&&... arguments) {
+      return create(at, start, std::forward<decltype(arguments)>(arguments)...);
     };
-    if constexpr (sizeof...(P) == 1) launch_one(std::forward<Element>(element));
-    else std::apply(launch_one, std::forward<Element>(element));
+    if constexpr (sizeof...(P) == 1) return create_one(std::forward<Element>(element));
+    else return std::apply(create_one, std::forward<Element>(element));
   }
 
   // Makes the cell for these arguments and passes it to `start`.

@@ -135,6 +135,7 @@ class alignas(64) cell : public waiter {  // order_list keeps marks in the low b
   friend class stage_state;
   friend class order_list;
   friend class ready_cells;
+  friend class cell_reader;
 
   /// Runs the body on the arguments, or, with a reason, refuses to; keeps result or failure and lets the arguments go.
   /// False when the body has thrown and is to be tried again later; then nothing has gone.
@@ -165,6 +166,7 @@ class alignas(64) cell : public waiter {  // order_list keeps marks in the low b
   place place_;
   failure_ptr failure_;
   bool failure_inherited_ = false;
+  bool unread_ = false;  // counted for readers of the order list, whose finished mark shows this
   std::atomic<bool> started_{false};
   std::atomic<bool> ended_{false};  // cancelled before it started; whoever finds it ready lets it go
   std::atomic<fate> fate_{fate::listed};
@@ -191,6 +193,8 @@ class cell_handle {
   void reset() noexcept {
     if (cell_ != nullptr) std::exchange(cell_, nullptr)->drop_handle();
   }
+  /// The handle is somebody else's now.
+  void renounce() noexcept { cell_ = nullptr; }
   [[nodiscard]] explicit operator bool() const noexcept { return cell_ != nullptr; }
   [[nodiscard]] Cell* operator->() const noexcept { return cell_; }
   [[nodiscard]] Cell& operator*() const noexcept { return *cell_; }

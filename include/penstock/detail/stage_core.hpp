@@ -130,6 +130,7 @@ class stage_core {
   static void run_inline(cell& runnable) noexcept;
 
   [[nodiscard]] void* body() const noexcept { return body_; }
+  [[nodiscard]] std::size_t capacity() const noexcept;
   [[nodiscard]] bool unpacks() const noexcept { return unpack_; }
   [[nodiscard]] bool runs_inline() const noexcept { return runs_inline_; }
   [[nodiscard]] bool discards() const noexcept { return discards_; }

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <penstock/detail/cell.hpp>
+#include <penstock/detail/cell_reader.hpp>
+#include <penstock/detail/completions.hpp>
+#include <penstock/detail/stage_core.hpp>
+#include <penstock/outcome.hpp>
+
+#include <cstddef>
+#include <deque>
+#include <exception>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <ranges>
+#include <type_traits>
+#include <utility>
+
+namespace penstock {
+
+/// Outcomes, one after the other, as they are asked for: what stream() and as_completed() of a stage return. To be read
+/// once, by one thread: `for (auto&& outcome : stage.stream(source))`; an input range of outcome<T>&, each good until the
+/// next is asked for, and free to be moved from. begin() and ++ block until there is one.
+///
+/// Movable before begin(). Must not outlive its stage, nor a source that it refers to. It may be left at any time: results
+/// that were not read go, but items that have been scattered run.
+template <class Reader>
+class outcome_stream : public std::ranges::view_interface<outcome_stream<Reader>> {
+  using value_type = typename Reader::value_type;
+
+ public:
+  class iterator {
+   public:
+    using iterator_concept = std::input_iterator_tag;
+    using value_type = typename Reader::value_type;
+    using difference_type = std::ptrdiff_t;
+
+    iterator(iterator&&) noexcept = default;
+    iterator& operator=(iterator&&) noexcept = default;
+
+    [[nodiscard]] value_type& operator*() const noexcept { return *stream_->current_; }
+    [[nodiscard]] value_type* operator->() const noexcept { return &*stream_->current_; }
+    iterator& operator++() {
+      stream_->advance();
+      return *this;
+    }
+    void operator++(int) { ++*this; }
+    [[nodiscard]] bool operator==(std::default_sentinel_t /*end*/) const noexcept { return !stream_->current_; }
+
+   private:
+    friend class outcome_stream;
+    explicit iterator(outcome_stream& stream) noexcept : stream_{&stream} {}
+    outcome_stream* stream_;
+  };
+
+  explicit outcome_stream(Reader reader) : reader_{std::move(reader)} {}
+
+  /// Once.
+  [[nodiscard]] iterator begin() {
+    advance();
+    return iterator{*this};
+  }
+  [[nodiscard]] std::default_sentinel_t end() const noexcept { return std::default_sentinel; }
+
+ private:
+  void advance() {
+    current_.reset();  // its memory is free before the next is waited for
+    reader_.next(current_);
+  }
+
+  Reader reader_;
+  std::optional<value_type> current_;
+};
+
+namespace detail {
+
+/// An outcome of a finished cell whose handle the caller has, numbered anew.
+template <class T>
+outcome<T> outcome_at(std::size_t index, result_cell<T>& finished, bool sole_owner) {
+  if (finished.failed()) return {index, finished.error()};
+  return {index, finished.take(sole_owner)};
+}
+
+/// The items of a stream that are under way, in the order of the source.
+template <class T>
+class in_order {
+ public:
+  void add(cell_handle<result_cell<T>> item) { items_.push_back(std::move(item)); }
+  [[nodiscard]] std::size_t size() const noexcept { return items_.size(); }
+  [[nodiscard]] bool ready() noexcept { return !items_.empty() && items_.front()->done(); }
+  void take(std::optional<outcome<T>>& to) {
+    cell_handle<result_cell<T>> const item = std::move(items_.front());
+    items_.pop_front();
+    item->wait();
+    to.emplace(outcome_at<T>(read_++, *item, item->sole_handle()));
+  }
+
+ private:
+  std::deque<cell_handle<result_cell<T>>> items_;
+  std::size_t read_ = 0;
+};
+
+/// The same in the order in which they end.
+template <class T>
+class as_finished {
+ public:
+  as_finished() = default;
+  as_finished(as_finished&& other) noexcept : queue_{std::exchange(other.queue_, nullptr)} {}
+  as_finished& operator=(as_finished&&) = delete;
+  ~as_finished() {
+    if (queue_ != nullptr) queue_->leave();
+  }
+
+  void add(cell_handle<result_cell<T>> item) {
+    queue_->add(*item);
+    item.renounce();
+  }
+  [[nodiscard]] std::size_t size() const noexcept { return queue_->size(); }
+  [[nodiscard]] bool ready() noexcept { return queue_->ready(); }
+  void take(std::optional<outcome<T>>& to) {
+    struct release {
+      completions::entry& ended;
+      ~release() { completions::release(ended); }
+    } const next{queue_->next()};
+    auto& item = static_cast<result_cell<T>&>(*next.ended.item);
+    to.emplace(outcome_at<T>(next.ended.index, item, item.sole_handle()));
+  }
+
+ private:
+  completions* queue_ = &completions::create();
+};
+
+/// Whether the elements of a range go with it, so that they may be moved.
+template <class Source>
+struct owns_elements : std::false_type {};
+template <class Container>
+struct owns_elements<std::ranges::owning_view<Container>> : std::true_type {};
+
+/// Scatters what a source gives, as far as there is room, and gives out what has become of it. Window keeps the items that
+/// are under way: in_order or as_finished.
+template <class Stage, std::ranges::view Source, class Window>
+class source_reader {
+ public:
+  using value_type = outcome<typename Stage::result_type>;
+
+  source_reader(Stage& stage, Source source) : stage_{&stage}, source_{std::move(source)} {}
+
+  void next(std::optional<value_type>& to) {
+    fill();
+    if (window_.size() != 0) return window_.take(to);
+    if (!std::exchange(over_, true)) stage_->core_->reopen();
+    if (failure_ != nullptr) std::rethrow_exception(std::exchange(failure_, nullptr));
+  }
+
+ private:
+  // More than this is taken from the source only while no outcome is there to give out.
+  static constexpr int taken_at_once = 2;
+
+  void fill() noexcept {
+    try {
+      for (int taken = 0; !over_ && failure_ == nullptr && window_.size() < stage_->core_->capacity(); ++taken) {
+        if ((taken >= taken_at_once && window_.ready()) || !has_next()) return;
+        // The stage may be full of what others have scattered.
+        std::optional<place> const at =
+            window_.size() == 0 ? std::optional{stage_->core_->admit()} : stage_->core_->try_admit();
+        if (!at) return;
+        read_ = false;  // also when that throws: an element that cannot be scattered is not met again
+        window_.add(scatter_next(*at));
+      }
+    } catch (...) {  // comes out after the items that are under way
+      failure_ = std::current_exception();
+    }
+  }
+
+  // Moves on only when one more is wanted: an increment may wait for it to come.
+  bool has_next() {
+    if (!position_) {
+      position_.emplace(std::ranges::begin(source_));
+      read_ = true;
+    } else if (!read_) {
+      ++*position_;
+      read_ = true;
+    }
+    return *position_ != std::ranges::end(source_);
+  }
+
+  auto scatter_next(place const& at) {
+    using element = std::ranges::range_reference_t<Source>;
+    auto const read = [&]() -> element {
+      try {
+        return **position_;
+      } catch (...) {
+        stage_->core_->dismiss(at);
+        throw;
+      }
+    };
+    if constexpr (owns_elements<Source>::value) return stage_->launch_claimed(at, std::move(read()));
+    else return stage_->launch_claimed(at, read());
+  }
+
+  Stage* stage_;
+  Source source_;
+  std::optional<std::ranges::iterator_t<Source>> position_;
+  bool read_ = false;  // the element at position_ has not been scattered
+  bool over_ = false;
+  Window window_;
+  std::exception_ptr failure_;
+};
+
+/// Gives out what others scatter.
+template <class T>
+class stage_reader {
+ public:
+  using value_type = outcome<T>;
+
+  stage_reader(stage_core& stage, bool in_order)
+      : stage_{&stage}, cells_{std::make_unique<cell_reader>(stage, in_order)} {}
+
+  void next(std::optional<value_type>& to) {
+    cell* const finished = cells_->next();
+    if (finished == nullptr) return stage_->reopen();
+    struct pass {
+      cell& read;
+      ~pass() { cell_reader::pass(read); }
+    } const afterwards{*finished};
+    to.emplace(outcome_at<T>(cells_->index(*finished), static_cast<result_cell<T>&>(*finished), finished->no_handle()));
+  }
+
+ private:
+  stage_core* stage_;
+  std::unique_ptr<cell_reader> cells_;
+};
+
+}  // namespace detail
+}  // namespace penstock
