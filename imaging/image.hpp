@@ -27,6 +27,9 @@ struct image {
   friend bool operator==(image const&, image const&) = default;
 };
 
+/// For stage_options::capacity_bytes.
+inline std::size_t size_bytes(image const& of) { return sizeof(image) + of.pixels.size(); }
+
 /// A black picture.
 inline image blank_image(int width, int height) {
   image result{width, height, {}};

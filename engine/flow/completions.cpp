@@ -29,7 +29,9 @@ void completions::push(entry& ended) noexcept {
   entry* head = arrived_.load(std::memory_order_relaxed);
   do ended.next = head;
   while (!arrived_.compare_exchange_weak(head, &ended, std::memory_order_acq_rel, std::memory_order_relaxed));
-  if (head == nullptr) arrived_.notify_one();
+  if (head != nullptr) return;
+  end_wait();
+  arrived_.notify_one();
 }
 
 void completions::drop_share() noexcept {
@@ -74,12 +76,24 @@ bool completions::ready() noexcept {
   return first_ != nullptr;
 }
 
-completions::entry& completions::next() noexcept {
+void completions::wait(stage_core& of) noexcept {
   for (int i = 0; i < looks_before_sleep && !ready(); ++i) spin_pause();
-  if (!ready()) {
+  if (ready()) return;
+  of.add_waiting_stream(1);
+  waits_for_.store(&of, std::memory_order_seq_cst);
+  {
     slot_given_back const meanwhile;
     while (!ready()) arrived_.wait(nullptr, std::memory_order_relaxed);
   }
+  end_wait();
+}
+
+void completions::end_wait() noexcept {
+  stage_core* const of = waits_for_.exchange(nullptr, std::memory_order_seq_cst);
+  if (of != nullptr) of->add_waiting_stream(-1);
+}
+
+completions::entry& completions::next() noexcept {
   --size_;
   return *std::exchange(first_, first_->next);
 }

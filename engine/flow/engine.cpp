@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/flow/engine.hpp"
 
+#include "engine/flow/core_registry.hpp"
 #include "engine/flow/environment.hpp"
 #include "engine/flow/sanitizers.hpp"
 
@@ -10,6 +11,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <new>
 #include <thread>
 
 namespace penstock::detail {
@@ -173,6 +175,14 @@ bool engine::look_after_nodes() noexcept {
     if (node->posted() == 0) {
       if (!node->stage().wants_runner()) continue;
       outstanding = true;
+      if (node->stage().is_held_back()) {
+        // Twice, so that a moment between two bodies does not count.
+        node->ticks_stuck = can_be_relieved(node->stage()) ? 0 : node->ticks_stuck + 1;
+        if (node->ticks_stuck < 2) continue;
+        node->ticks_stuck = 0;
+        node->stage().exceed_budget();
+        continue;
+      }
       if (!progressing) node->stage().rescue();
       continue;
     }
@@ -185,6 +195,19 @@ bool engine::look_after_nodes() noexcept {
     threads_.announce(*node);
   }
   return outstanding;
+}
+
+// With nodes_mutex_ held: whether something may take results of a stage, or is at work in it.
+bool engine::can_be_relieved(stage_state const& held_back) const noexcept {
+  if (held_back.is_active() || held_back.is_read()) return true;
+  try {
+    return std::ranges::any_of(nodes_, [&](auto const& each) {
+      stage_state const& other = each->stage();
+      return &other != &held_back && other.is_active() && core_registry::instance().reaches(held_back.serial(), other);
+    });
+  } catch (std::bad_alloc const&) {
+    return true;  // asked again soon
+  }
 }
 
 bool engine::processor_saturated() noexcept {

@@ -65,6 +65,7 @@ class engine {
   void watch() noexcept;
   void wake_watch() noexcept;
   bool look_after_nodes() noexcept;
+  [[nodiscard]] bool can_be_relieved(stage_state const& held_back) const noexcept;
   [[nodiscard]] bool processor_saturated() noexcept;
 
   int const processors_;

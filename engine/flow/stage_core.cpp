@@ -14,6 +14,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -43,6 +44,7 @@ void check(stage_options const& options) {
   require(options.concurrency <= runner_word::most_active, ".concurrency", options.concurrency,
           "at most " + std::to_string(runner_word::most_active) + " is allowed");
   require(options.capacity >= 1, ".capacity", options.capacity, "it must be at least 1");
+  require(options.capacity_bytes >= 1, ".capacity_bytes", options.capacity_bytes, "it must be at least 1");
   require(options.attempts >= 1, ".attempts", options.attempts, "it must be at least 1");
   require(options.backoff.count() >= 0, ".backoff (in ms)", options.backoff.count(), "it must not be negative");
   require(options.backoff <= std::chrono::hours{24}, ".backoff (in ms)", options.backoff.count(),
@@ -59,7 +61,7 @@ bool all_run_inline() {
 
 // ---- opening and retiring
 
-stage_core& stage_core::open(stage_options const& options, void* body) {
+stage_core& stage_core::open(stage_options const& options, void* body, item_sizes const& sizes) {
   check(options);
   bool const is_engines_own = body == nullptr;
   bool const runs_inline = options.concurrency == 0 || (!is_engines_own && all_run_inline());
@@ -69,7 +71,14 @@ stage_core& stage_core::open(stage_options const& options, void* body) {
   prepare_for_no_memory();
   stage_state& core = core_registry::instance().take(std::move(name));
   core.concurrency_ = options.concurrency;
-  core.declared_capacity_ = static_cast<std::uint32_t>(std::min<std::size_t>(options.capacity, std::size_t{1} << 31U));
+  std::size_t const fit =
+      sizes.fixed == 0 ? options.capacity : std::max<std::size_t>(1, options.capacity_bytes / sizes.fixed);
+  core.declared_capacity_ = static_cast<std::uint32_t>(std::min({options.capacity, fit, std::size_t{1} << 31U}));
+  core.byte_budget_ = static_cast<std::int64_t>(
+      std::min<std::size_t>(options.capacity_bytes, std::numeric_limits<std::int64_t>::max() / 2));
+  core.results_differ_ = sizes.results_differ;
+  core.expected_result_ = 0;
+  core.over_budget_ = 0;
   core.capacity_ = core.declared_capacity_;
   core.max_errors_ = options.max_errors;
   core.unpack_ = options.unpack;
@@ -249,6 +258,26 @@ void stage_state::end_unstarted() noexcept {
 // ---- the scattering side
 
 // Unbounded, it never finds the stage full.
+stage_state::admission stage_state::take_place(std::uint64_t& ticket, std::size_t bytes, bool bounded) {
+  if (bytes == 0) return take_ticket(ticket, bounded);
+  if (!take_bytes(bytes, bounded)) {
+    return capacity_.load(std::memory_order_relaxed) == 0 ? admission::refused : admission::full;
+  }
+  admission const found = take_ticket(ticket, bounded);
+  if (found != admission::taken) input_bytes_.fetch_sub(static_cast<std::int64_t>(bytes), std::memory_order_relaxed);
+  return found;
+}
+
+bool stage_state::take_bytes(std::size_t bytes, bool bounded) noexcept {
+  auto const more = static_cast<std::int64_t>(bytes);
+  std::int64_t inputs = input_bytes_.load(std::memory_order_relaxed);
+  for (;;) {
+    std::int64_t const held = inputs + result_bytes_.load(std::memory_order_relaxed);
+    if (bounded && held > 0 && held + more > byte_budget_) return false;
+    if (input_bytes_.compare_exchange_weak(inputs, inputs + more, std::memory_order_relaxed)) return true;
+  }
+}
+
 stage_state::admission stage_state::take_ticket(std::uint64_t& ticket, bool bounded) {
   std::uint32_t const capacity = capacity_.load(std::memory_order_relaxed);
   ticket = order_.next_ticket();
@@ -272,7 +301,7 @@ stage_state::admission stage_state::take_ticket(std::uint64_t& ticket, bool boun
   }
   // Looked at again behind the ticket, so that whoever refuses items sees every ticket of an accepted one.
   if (capacity_.load(std::memory_order_seq_cst) != 0) return admission::taken;
-  dismiss(place_of(ticket));
+  give_back(place_of(ticket));
   return admission::refused;
 }
 
@@ -284,7 +313,7 @@ place stage_state::place_of(std::uint64_t ticket) {
     // have made the entry.
     for (; !order_.retract(ticket); std::this_thread::yield()) {
       try {
-        dismiss({ticket, &order_.slot(ticket)});
+        give_back({ticket, &order_.slot(ticket)});
         break;
       } catch (std::bad_alloc const&) {
         continue;
@@ -294,30 +323,39 @@ place stage_state::place_of(std::uint64_t ticket) {
   }
 }
 
-std::optional<place> stage_core::try_admit() {
+item_place stage_state::place_of(std::uint64_t ticket, std::size_t bytes) {
+  try {
+    return {place_of(ticket), bytes};
+  } catch (...) {
+    if (bytes != 0) discharge_arguments(bytes);
+    throw;
+  }
+}
+
+std::optional<item_place> stage_core::try_admit(std::size_t bytes) {
   auto& self = static_cast<stage_state&>(*this);
   if (self.node_.load(std::memory_order_acquire) == nullptr) self.join_engine();
   std::uint64_t ticket = 0;
-  switch (self.take_ticket(ticket)) {
-    case stage_state::admission::taken: return self.place_of(ticket);
+  switch (self.take_place(ticket, bytes)) {
+    case stage_state::admission::taken: return self.place_of(ticket, bytes);
     case stage_state::admission::full: return std::nullopt;
     case stage_state::admission::refused: break;
   }
   self.throw_refused();
 }
 
-place stage_core::admit(ready_cells* batch) {
+item_place stage_core::admit(ready_cells* batch, std::size_t bytes) {
   auto& self = static_cast<stage_state&>(*this);
   if (self.node_.load(std::memory_order_acquire) == nullptr) self.join_engine();
   std::uint64_t ticket = 0;
-  auto found = self.take_ticket(ticket);
+  auto found = self.take_place(ticket, bytes);
   if (found == stage_state::admission::full) {
     if (batch != nullptr) batch->send();
-    if (stage_state::inside_body()) found = self.take_ticket(ticket, false);
-    else return self.place_of(self.wait_for_room());
+    if (stage_state::inside_body()) found = self.take_place(ticket, bytes, false);
+    else return self.place_of(self.wait_for_room(bytes), bytes);
   }
   if (found == stage_state::admission::refused) self.throw_refused();
-  return self.place_of(ticket);
+  return self.place_of(ticket, bytes);
 }
 
 void stage_state::join_engine() {
@@ -329,17 +367,17 @@ void stage_state::join_engine() {
   }
 }
 
-std::uint64_t stage_state::wait_for_room() {
+std::uint64_t stage_state::wait_for_room(std::size_t bytes) {
   std::uint64_t ticket = 0;
   auto found = admission::full;
   for (int looks = 0; looks < looks_for_room && found == admission::full; ++looks) {
     spin_pause();
-    if (looks % 16 == 15) found = take_ticket(ticket);
+    if (looks % 16 == 15) found = take_place(ticket, bytes);
   }
   if (found == admission::full) {
     std::unique_lock lock{room_mutex_};
     blocked_.fetch_add(1, std::memory_order_seq_cst);
-    while ((found = take_ticket(ticket)) == admission::full) {
+    while ((found = take_place(ticket, bytes)) == admission::full) {
       if (looked_for_) {
         room_.wait(lock);
         continue;
@@ -355,9 +393,45 @@ std::uint64_t stage_state::wait_for_room() {
   return ticket;
 }
 
-void stage_core::dismiss(place const& unused) noexcept { static_cast<stage_state&>(*this).dismiss(unused); }
+void stage_core::dismiss(item_place const& unused) noexcept {
+  auto& self = static_cast<stage_state&>(*this);
+  if (unused.bytes != 0) discharge_arguments(unused.bytes);
+  self.give_back(unused);
+}
 
-void stage_state::dismiss(place const& unused) noexcept {
+item_place stage_core::recharge(item_place const& taken, std::size_t bytes) noexcept {
+  auto& self = static_cast<stage_state&>(*this);
+  auto const change = static_cast<std::int64_t>(bytes) - static_cast<std::int64_t>(taken.bytes);
+  self.input_bytes_.fetch_add(change, std::memory_order_relaxed);
+  return {taken, bytes};
+}
+
+void stage_core::discharge_arguments(std::size_t bytes) noexcept {
+  auto& self = static_cast<stage_state&>(*this);
+  self.input_bytes_.fetch_sub(static_cast<std::int64_t>(bytes), std::memory_order_seq_cst);
+  if (self.blocked_.load(std::memory_order_seq_cst) > 0) self.room_.notify_one();
+}
+
+void cell::charge(std::size_t bytes) noexcept {
+  stage_state::of(*this).result_bytes_.fetch_add(static_cast<std::int64_t>(bytes), std::memory_order_relaxed);
+}
+
+void cell::discharge(std::size_t bytes) noexcept {
+  stage_state& core = stage_state::of(*this);
+  core.result_bytes_.fetch_sub(static_cast<std::int64_t>(bytes), std::memory_order_seq_cst);
+  if (core.blocked_.load(std::memory_order_seq_cst) > 0) core.room_.notify_one();
+  if (core.has_queued()) core.wake_for_queue();
+}
+
+// A mean in which the last results count most.
+void cell::note_size(std::size_t bytes) noexcept {
+  auto& expected = stage_state::of(*this).expected_result_;
+  auto const made = static_cast<std::int64_t>(bytes);
+  std::int64_t const before = expected.load(std::memory_order_relaxed);
+  expected.store(before == 0 ? made : before + (made - before) / 8, std::memory_order_relaxed);
+}
+
+void stage_state::give_back(place const& unused) noexcept {
   if (order_.retract(unused.ticket)) return;
   order_list::publish_nothing(*unused.slot);
   dismissed_.fetch_add(1, std::memory_order_relaxed);
@@ -445,7 +519,8 @@ stage_stats stage_core::stats() const noexcept {
           .done = finished - std::min(finished, failed + dropped),
           .failed = failed,
           .retried = self.retried_.load(std::memory_order_relaxed),
-          .dropped = dropped};
+          .dropped = dropped,
+          .over_budget = self.over_budget_.load(std::memory_order_relaxed)};
 }
 
 failure_ptr stage_core::failure_of_current_exception(cell const& failed, int attempt) const noexcept {

@@ -114,6 +114,7 @@ void stage_state::wake_for_queue() noexcept {
   for (;;) {
     if ((word & runner_word::halted) != 0) return drain();
     int const active = runner_word::active_in(word);
+    if (holds_back(word) && !may_exceed_.load()) return engine::instance().keep_watch();
     if ((word & runner_word::waking) != 0 || active >= concurrency_.load(std::memory_order_relaxed)) return;
     if (active > 0 && short_bodies_.load(std::memory_order_relaxed)) {
       // A runner is about to look; if a body holds it up after all, the watch will see that.
@@ -212,7 +213,9 @@ cell* stage_state::next_cell() noexcept {
     if (refused) continue;
     if (!std::exchange(lingered, true) && linger()) continue;
     std::uint64_t const word = word_.fetch_sub(runner_word::active) - runner_word::active;
-    if (!has_queued() && returning_.load() == 0) {
+    bool const held_back = holds_back(word) && !may_exceed_.load();
+    if (held_back) engine::instance().keep_watch();
+    if ((!has_queued() || held_back) && returning_.load() == 0) {
       if ((word & runner_word::halted) != 0) word_.notify_all();
       return nullptr;
     }
@@ -227,12 +230,13 @@ cell* stage_state::pop(row& unwanted, bool& slot_is_gone) noexcept {
     slot_is_gone = true;
     return nullptr;
   }
+  std::uint64_t word = word_.load(std::memory_order_relaxed);
+  if (holds_back(word) && !may_exceed_.exchange(false)) return nullptr;
   cell* found = nullptr;
   while ((found = take_ready()) != nullptr && is_unwanted(*found)) unwanted.append(*found);
   if (found == nullptr) return nullptr;
   found->started_.store(true, std::memory_order_relaxed);
   bool wake = false;
-  std::uint64_t word = word_.load(std::memory_order_relaxed);
   std::uint64_t changed = 0;
   do {
     wake = first_ready_.load(std::memory_order_relaxed) != nullptr && (word & runner_word::waking) == 0 &&
@@ -381,6 +385,7 @@ void stage_state::tell_of_room(std::uint64_t word) noexcept {
 // Takes a slot for a cell that is to be run at once, if its stage's bodies are short and nothing waits there.
 bool stage_state::enter_directly(cell& runnable) noexcept {
   if (!short_bodies_.load(std::memory_order_relaxed) || has_queued() || is_cancelled(runnable)) return false;
+  if (holds_back(word_.load(std::memory_order_relaxed))) return false;
   // Before the slot is taken: who ends what has not started halts the word first, and looks at this afterwards.
   runnable.started_.store(true, std::memory_order_relaxed);
   if (take_slot(runner_word::running, runner_word::halted)) return true;
@@ -421,6 +426,12 @@ void stage_state::rescue() noexcept {
   if (!recall_runner()) return;
   if ((word_.fetch_or(runner_word::waking) & runner_word::waking) != 0) away_.fetch_add(1);
   else post_runner();
+}
+
+void stage_state::exceed_budget() noexcept {
+  over_budget_.fetch_add(1, std::memory_order_relaxed);
+  may_exceed_.store(true);
+  wake_for_queue();
 }
 
 // Takes the slot of one runner that is away: its own, when it comes back. Which one's does not matter, not even when

@@ -42,6 +42,22 @@ class stage_state final : public stage_core {
   /// finished for a while.
   void rescue() noexcept;
 
+  /// Whether cells wait only because results have reached .capacity_bytes.
+  [[nodiscard]] bool is_held_back() const noexcept {
+    return results_differ_ && has_queued() && holds_back(word_.load(std::memory_order_seq_cst));
+  }
+  /// Whether something goes on in the stage, or could.
+  [[nodiscard]] bool is_active() const noexcept {
+    std::uint64_t const word = word_.load(std::memory_order_relaxed);
+    return runner_word::running_in(word) > 0 || runner_word::active_in(word) > 0 || (has_queued() && !is_held_back());
+  }
+  /// Whether somebody takes the results of a stream at present.
+  [[nodiscard]] bool is_read() const noexcept {
+    return streams_.load(std::memory_order_relaxed) > waiting_streams_.load(std::memory_order_relaxed);
+  }
+  /// Starts one body that is held back.
+  void exceed_budget() noexcept;
+
   /// Whether this thread is in a body, of any stage.
   [[nodiscard]] static bool inside_body() noexcept;
 
@@ -55,6 +71,7 @@ class stage_state final : public stage_core {
   static void retry(cell& waiting) noexcept { of(waiting).enqueue(waiting); }
 
  private:
+  friend class cell;
   friend class stage_core;
   friend class core_registry;
   friend class ready_cells;
@@ -68,10 +85,13 @@ class stage_state final : public stage_core {
   enum class admission : std::uint8_t { taken, full, refused };
 
   // The scattering side.
-  [[nodiscard]] admission take_ticket(std::uint64_t& ticket, bool bounded = true);
+  [[nodiscard]] admission take_place(std::uint64_t& ticket, std::size_t bytes, bool bounded = true);
+  [[nodiscard]] admission take_ticket(std::uint64_t& ticket, bool bounded);
+  [[nodiscard]] bool take_bytes(std::size_t bytes, bool bounded) noexcept;
   [[nodiscard]] place place_of(std::uint64_t ticket);
-  void dismiss(place const& unused) noexcept;
-  [[nodiscard]] std::uint64_t wait_for_room();
+  [[nodiscard]] item_place place_of(std::uint64_t ticket, std::size_t bytes);
+  void give_back(place const& unused) noexcept;
+  [[nodiscard]] std::uint64_t wait_for_room(std::size_t bytes);
   [[noreturn]] void throw_refused() const;
   void join_engine();
   void refuse_items(intake why) noexcept;
@@ -102,6 +122,13 @@ class stage_state final : public stage_core {
   void drain() noexcept;
   void forget_old_cancellation() noexcept;
   static void let_go(cell& ended) noexcept;
+
+  // Whether results have reached .capacity_bytes, or would with those that are being made.
+  [[nodiscard]] bool holds_back(std::uint64_t word) const noexcept {
+    if (!results_differ_) return false;
+    std::int64_t const coming = runner_word::running_in(word) * expected_result_.load(std::memory_order_relaxed);
+    return result_bytes_.load(std::memory_order_seq_cst) + coming >= byte_budget_;
+  }
 
   // Running.
   [[nodiscard]] cell* next_cell() noexcept;
@@ -138,11 +165,18 @@ class stage_state final : public stage_core {
   std::atomic<std::uint32_t> capacity_{0};  // 0 while items are refused
   std::uint32_t declared_capacity_ = 0;
   std::size_t max_errors_ = 0;
+  std::int64_t byte_budget_ = 0;
+  bool results_differ_ = false;                     // in size, so their bytes are counted
   std::atomic<runner_node*> node_{nullptr};         // set at the first scatter, kept when the core is used again
   std::atomic<bool> short_bodies_{false};           // they take less time than it takes to wake a thread
   std::atomic<std::uint64_t> cancelled_before_{0};  // tickets; written under ready_mutex_
   std::atomic<int> blocked_{0};                     // threads in wait_for_room()
   std::atomic<std::uint32_t> news_for_readers_{0};  // counts what may let a reader go on
+
+  // Whoever charges discharges, also after the stage has gone: the first two are never reset.
+  std::atomic<std::int64_t> input_bytes_{0};
+  std::atomic<std::int64_t> result_bytes_{0};
+  std::atomic<std::int64_t> expected_result_{0};  // bytes; 0 while unknown
 
   // The scattering side.
   order_list order_;
@@ -170,6 +204,8 @@ class stage_state final : public stage_core {
   std::atomic<std::uint64_t> failed_{0};
   std::atomic<std::uint64_t> dropped_{0};
   std::atomic<std::uint64_t> retried_{0};
+  std::atomic<std::uint64_t> over_budget_{0};
+  std::atomic<bool> may_exceed_{false};      // one body may start though it would be held back
   std::atomic<std::uint64_t> dismissed_{0};  // places that were not used
   std::atomic<bool> retired_{false};         // written under ready_mutex_; a retired stage's word is halted
   std::uint64_t first_total_ = 0;            // items of the core, when the stage was opened

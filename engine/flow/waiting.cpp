@@ -56,16 +56,41 @@ class tally {
 
 // ---- one cell
 
-void cell::wait() noexcept {
+bool cell::is_done_soon() const noexcept {
   for (int i = 0; i < looks_before_sleep; ++i) {
-    if (done()) return;
+    if (done()) return true;
     spin_pause();
   }
+  return false;
+}
+
+void cell::wait() noexcept {
+  if (is_done_soon()) return;
   sleeper here;
   link wait{.next = nullptr, .who = &here};
   if (!subscribe(wait)) return;
   slot_given_back const meanwhile;
   here.sleep();
+}
+
+void cell::wait_for_stream() noexcept {
+  // Whoever ends the cell also ends the stream's wait: the reader itself may come to it late.
+  struct reader final : waiter {
+    explicit reader(stage_core& stage) noexcept : of{stage} {}
+    cell* notify() noexcept override {
+      of.add_waiting_stream(-1);
+      return here.notify();
+    }
+    stage_core& of;
+    sleeper here;
+  };
+  if (is_done_soon()) return;
+  reader waiting{stage()};
+  link wait{.next = nullptr, .who = &waiting};
+  stage().add_waiting_stream(1);
+  if (!subscribe(wait)) return stage().add_waiting_stream(-1);
+  slot_given_back const meanwhile;
+  waiting.here.sleep();
 }
 
 bool cell::wait_until(std::chrono::steady_clock::time_point deadline) noexcept {

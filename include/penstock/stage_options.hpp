@@ -24,6 +24,14 @@ struct stage_options {
   /// How many items may be scattered and not yet finished, at least 1. `scatter` blocks at this bound.
   std::size_t capacity = 1024;
 
+  /// How much memory its items may hold, in bytes: the arguments of items that have not finished, and results for which
+  /// other stages' items, or a stream, wait. Bytes are counted by penstock::size_bytes(). `scatter` blocks where an item's
+  /// arguments would exceed the bound; one that is larger than all of it goes alone. A body is not started while results
+  /// have reached the bound, unless nobody could take one of them otherwise: then it is exceeded (see
+  /// stage_stats::over_budget). What is waiting for gather() does not count. Until the first results are there, nobody knows
+  /// how large they are. At least 1.
+  std::size_t capacity_bytes = std::size_t{256} << 20U;
+
   /// What errors and figures call this stage; "thread_stage N" when empty.
   std::string name{};
 

@@ -89,11 +89,12 @@ class in_order {
   void add(cell_handle<result_cell<T>> item) { items_.push_back(std::move(item)); }
   [[nodiscard]] std::size_t size() const noexcept { return items_.size(); }
   [[nodiscard]] bool ready() noexcept { return !items_.empty() && items_.front()->done(); }
+  void wait(stage_core& /*of*/) noexcept { items_.front()->wait_for_stream(); }
   void take(std::optional<outcome<T>>& to) {
     cell_handle<result_cell<T>> const item = std::move(items_.front());
     items_.pop_front();
-    item->wait();
     to.emplace(outcome_at<T>(read_++, *item, item->sole_handle()));
+    item->consume();
   }
 
  private:
@@ -118,6 +119,7 @@ class as_finished {
   }
   [[nodiscard]] std::size_t size() const noexcept { return queue_->size(); }
   [[nodiscard]] bool ready() noexcept { return queue_->ready(); }
+  void wait(stage_core& of) noexcept { queue_->wait(of); }
   void take(std::optional<outcome<T>>& to) {
     struct release {
       completions::entry& ended;
@@ -125,6 +127,7 @@ class as_finished {
     } const next{queue_->next()};
     auto& item = static_cast<result_cell<T>&>(*next.ended.item);
     to.emplace(outcome_at<T>(next.ended.index, item, item.sole_handle()));
+    item.consume();
   }
 
  private:
@@ -137,6 +140,20 @@ struct owns_elements : std::false_type {};
 template <class Container>
 struct owns_elements<std::ranges::owning_view<Container>> : std::true_type {};
 
+/// Lets a stage know of a stream that takes its results.
+class stream_presence {
+ public:
+  explicit stream_presence(stage_core& stage) noexcept : stage_{&stage} { stage_->add_stream(1); }
+  stream_presence(stream_presence&& other) noexcept : stage_{std::exchange(other.stage_, nullptr)} {}
+  stream_presence& operator=(stream_presence&&) = delete;
+  ~stream_presence() {
+    if (stage_ != nullptr) stage_->add_stream(-1);
+  }
+
+ private:
+  stage_core* stage_;
+};
+
 /// Scatters what a source gives, as far as there is room, and gives out what has become of it. Window keeps the items that
 /// are under way: in_order or as_finished.
 template <class Stage, std::ranges::view Source, class Window>
@@ -144,16 +161,21 @@ class source_reader {
  public:
   using value_type = outcome<typename Stage::result_type>;
 
-  source_reader(Stage& stage, Source source) : stage_{&stage}, source_{std::move(source)} {}
+  source_reader(Stage& stage, Source source) : stage_{&stage}, source_{std::move(source)}, presence_{*stage.core_} {}
 
   void next(std::optional<value_type>& to) {
     fill();
-    if (window_.size() != 0) return window_.take(to);
+    if (window_.size() != 0) {
+      if (!window_.ready()) window_.wait(*stage_->core_);
+      return window_.take(to);
+    }
     if (!std::exchange(over_, true)) stage_->core_->reopen();
     if (failure_ != nullptr) std::rethrow_exception(std::exchange(failure_, nullptr));
   }
 
  private:
+  // Whether there is room is asked before the element is read.
+  static constexpr std::size_t least_bytes = 1;
   // More than this is taken from the source only while no outcome is there to give out.
   static constexpr int taken_at_once = 2;
 
@@ -162,8 +184,9 @@ class source_reader {
       for (int taken = 0; !over_ && failure_ == nullptr && window_.size() < stage_->core_->capacity(); ++taken) {
         if ((taken >= taken_at_once && window_.ready()) || !has_next()) return;
         // The stage may be full of what others have scattered.
-        std::optional<place> const at =
-            window_.size() == 0 ? std::optional{stage_->core_->admit()} : stage_->core_->try_admit();
+        std::optional<item_place> const at = window_.size() == 0
+                                                 ? std::optional{stage_->core_->admit(nullptr, least_bytes)}
+                                                 : stage_->core_->try_admit(least_bytes);
         if (!at) return;
         read_ = false;  // also when that throws: an element that cannot be scattered is not met again
         window_.add(scatter_next(*at));
@@ -185,7 +208,7 @@ class source_reader {
     return *position_ != std::ranges::end(source_);
   }
 
-  auto scatter_next(place const& at) {
+  auto scatter_next(item_place const& at) {
     using element = std::ranges::range_reference_t<Source>;
     auto const read = [&]() -> element {
       try {
@@ -195,8 +218,10 @@ class source_reader {
         throw;
       }
     };
-    if constexpr (owns_elements<Source>::value) return stage_->launch_claimed(at, std::move(read()));
-    else return stage_->launch_claimed(at, read());
+    element&& next = read();
+    item_place const charged = stage_->core_->recharge(at, Stage::bytes_of_element(next));
+    if constexpr (owns_elements<Source>::value) return stage_->launch_claimed(charged, std::move(next));
+    else return stage_->launch_claimed(charged, std::forward<element>(next));
   }
 
   Stage* stage_;
@@ -204,6 +229,7 @@ class source_reader {
   std::optional<std::ranges::iterator_t<Source>> position_;
   bool read_ = false;  // the element at position_ has not been scattered
   bool over_ = false;
+  stream_presence presence_;
   Window window_;
   std::exception_ptr failure_;
 };

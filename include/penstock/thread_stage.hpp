@@ -61,7 +61,7 @@ class thread_stage<R(P...)> {
     requires accepts<Body>
   thread_stage(stage_options const& options, Body&& body)
       : body_{std::make_unique<detail::stored_body<std::decay_t<Body>, R, P...>>(std::forward<Body>(body))},
-        core_{(check_attempts(options.attempts), &detail::stage_core::open(options, body_.get()))} {}
+        core_{(check_attempts(options.attempts), &detail::stage_core::open(options, body_.get(), sizes()))} {}
   template <class Body>
     requires accepts<Body>
   thread_stage(int concurrency, Body&& body)
@@ -88,13 +88,13 @@ class thread_stage<R(P...)> {
   /// has been scattered; what was moved in is gone.
   template <class... A>
   future<result_type> scatter(A&&... arguments) {
-    return launch(core_->admit(), std::forward<A>(arguments)...);
+    return launch(core_->admit(nullptr, bytes_of(arguments...)), std::forward<A>(arguments)...);
   }
 
   /// The same, but never blocks: nothing happens, and the arguments stay untouched, when the stage is at capacity.
   template <class... A>
   [[nodiscard]] std::optional<future<result_type>> try_scatter(A&&... arguments) {
-    auto const admitted = core_->try_admit();
+    auto const admitted = core_->try_admit(bytes_of(arguments...));
     if (!admitted) return std::nullopt;
     return launch(*admitted, std::forward<A>(arguments)...);
   }
@@ -107,7 +107,7 @@ class thread_stage<R(P...)> {
   void scatter_many(Range&& range) {
     detail::ready_cells ready;
     for (auto&& element : range) {
-      detail::place const at = core_->admit(&ready);
+      detail::item_place const at = core_->admit(&ready, bytes_of_element(element));
       if constexpr (std::is_lvalue_reference_v<Range> || std::ranges::view<std::remove_cvref_t<Range>>) {
         launch_element(ready, at, std::forward<decltype(element)>(element));
       } else {
@@ -199,6 +199,24 @@ class thread_stage<R(P...)> {
     void operator()(detail::stage_core* core) const noexcept { core->retire(); }
   };
 
+  static constexpr detail::item_sizes sizes() noexcept {
+    [[maybe_unused]] constexpr auto fixed = []<class T>(std::type_identity<T>) {
+      if constexpr (detail::has_fixed_size<std::remove_cvref_t<T>>) return sizeof(std::remove_cvref_t<T>);
+      else return std::size_t{0};
+    };
+    return {.fixed = (std::size_t{0} + ... + fixed(std::type_identity<P>{})),
+            .results_differ = !detail::has_fixed_size<result_type>};
+  }
+  template <class... A>
+  static std::size_t bytes_of(A const&... arguments) {
+    return (std::size_t{0} + ... + detail::argument_bytes(arguments));
+  }
+  template <class Element>
+  static std::size_t bytes_of_element(Element const& element) {
+    if constexpr (sizeof...(P) == 1) return bytes_of(element);
+    else return std::apply([](auto const&... each) { return bytes_of(each...); }, element);
+  }
+
   // What cannot be copied for every attempt is known from the signature.
   static void check_attempts(int attempts) {
     if (attempts <= 1) return;
@@ -215,7 +233,7 @@ class thread_stage<R(P...)> {
   }
 
   template <class... A>
-  future<result_type> launch(detail::place const& at, A&&... arguments) {
+  future<result_type> launch(detail::item_place const& at, A&&... arguments) {
     return create(
         at,
         [](auto& created) {
@@ -228,7 +246,7 @@ class thread_stage<R(P...)> {
   }
 
   template <class Element>
-  void launch_element(detail::ready_cells& ready, detail::place const& at, Element&& element) {
+  void launch_element(detail::ready_cells& ready, detail::item_place const& at, Element&& element) {
     create_from(
         at,
         [&ready](auto& created) {
@@ -239,15 +257,16 @@ class thread_stage<R(P...)> {
         std::forward<Element>(element));
   }
 
-  // The cell of an element, which nobody gathers.
+  // The cell of an element, which nobody gathers: a stream waits for it.
   template <class Element>
-  auto launch_claimed(detail::place const& at, Element&& element) {
+  auto launch_claimed(detail::item_place const& at, Element&& element) {
     return create_from(
         at,
         [](auto& created) {
           detail::cell_handle<detail::result_cell<result_type>> made{created};
           detail::stage_core::publish(created);
           (void)detail::stage_core::claim(created);
+          created.add_consumer();
           created.submit();
           return made;
         },
@@ -263,7 +282,7 @@ class thread_stage<R(P...)> {
 
   // The arguments of an element of a range.
   template <class Start, class Element>
-  auto create_from(detail::place const& at, Start const& start, Element&& element) {
+  auto create_from(detail::item_place const& at, Start const& start, Element&& element) {
     auto const create_one = [&](auto&&... arguments) {
       return create(at, start, std::forward<decltype(arguments)>(arguments)...);
     };
@@ -273,7 +292,7 @@ class thread_stage<R(P...)> {
 
   // Makes the cell for these arguments and passes it to `start`.
   template <class Start, class... A>
-  auto create(detail::place const& at, Start const& start, A&&... arguments) {
+  auto create(detail::item_place const& at, Start const& start, A&&... arguments) {
     using parameters = detail::type_list<P...>;
     using unpacked = detail::matching<true, parameters, detail::type_list<>, 0, A...>;
     using whole = detail::matching<false, parameters, detail::type_list<>, 0, A...>;
@@ -298,7 +317,7 @@ class thread_stage<R(P...)> {
   }
 
   template <class Holders, class Start, class... A>
-  auto create_as(detail::place const& at, Start const& start, A&&... arguments) {
+  auto create_as(detail::item_place const& at, Start const& start, A&&... arguments) {
     using call = detail::call<R(P...), Holders>;
     call* created = nullptr;
     try {

@@ -5,6 +5,7 @@
 #include <penstock/detail/copyable.hpp>
 #include <penstock/detail/stage_core.hpp>
 #include <penstock/future.hpp>
+#include <penstock/size_bytes.hpp>
 
 #include <array>
 #include <cstddef>
@@ -137,6 +138,7 @@ class value_argument {
 
  public:
   static constexpr std::size_t parameters = 1;
+  static constexpr bool is_charged = !has_fixed_size<argument>;
   using value_type = std::conditional_t<views<P, argument> || binds_to<P, argument>, argument, std::remove_cvref_t<P>>;
 
   explicit value_argument(Argument&& given) : value_(std::in_place, std::forward<Argument>(given)) {
@@ -164,6 +166,7 @@ class value_argument {
 template <class T, bool Unpacked>
 class future_argument {
  public:
+  static constexpr bool is_charged = false;
   static constexpr std::size_t parameters = [] {
     if constexpr (Unpacked) return std::tuple_size_v<T>;
     else return std::is_void_v<T> ? std::size_t{0} : std::size_t{1};
@@ -175,12 +178,17 @@ class future_argument {
   future_argument& operator=(future_argument const&) = delete;
 
   static constexpr std::size_t inputs = 1;
-  void claim(cell const& self, bool reserve) { claimed_ = claim_for_scatter(self, *input_, reserve); }
+  void claim(cell const& self, bool reserve) {
+    claimed_ = claim_for_scatter(self, *input_, reserve);
+    input_->add_consumer();
+    consumes_ = true;
+  }
   void commit() noexcept {
     if (claimed_) stage_core::commit(*input_);
   }
   void unclaim() noexcept {
     if (claimed_) stage_core::unclaim(*input_);
+    if (std::exchange(consumes_, false)) input_->remove_consumer();
   }
   void subscribe(cell& self) noexcept { self.depend_on(*input_, link_); }
   [[nodiscard]] bool subscribe_only(cell& self) noexcept { return self.depend_only_on(*input_, link_); }
@@ -196,18 +204,23 @@ class future_argument {
       return lent<Parameter, T>{input_->value(), movable};
     }
   }
-  void release() noexcept { input_.reset(); }
+  void release() noexcept {
+    if (std::exchange(consumes_, false)) input_->consume();
+    input_.reset();
+  }
 
  private:
   cell_handle<result_cell<T>> input_;
   link link_;
   bool claimed_ = false;
+  bool consumes_ = false;
 };
 
 /// Any number of futures, which arrive as a vector of their values.
 template <class T>
 class futures_argument {
  public:
+  static constexpr bool is_charged = false;
   static constexpr std::size_t parameters = std::is_void_v<T> ? 0 : 1;
 
   template <class Futures>
@@ -222,7 +235,11 @@ class futures_argument {
 
   static constexpr std::size_t inputs = 2;  // any number
   void claim(cell const& self, bool reserve) {
-    for (auto& each : inputs_) each.claimed = claim_for_scatter(self, *each.input, reserve);
+    for (auto& each : inputs_) {
+      each.claimed = claim_for_scatter(self, *each.input, reserve);
+      each.input->add_consumer();
+      each.consumes = true;
+    }
   }
   void commit() noexcept {
     for (auto& each : inputs_) {
@@ -232,6 +249,7 @@ class futures_argument {
   void unclaim() noexcept {
     for (auto& each : inputs_) {
       if (each.claimed) stage_core::unclaim(*each.input);
+      if (std::exchange(each.consumes, false)) each.input->remove_consumer();
     }
   }
   void subscribe(cell& self) noexcept {
@@ -254,6 +272,9 @@ class futures_argument {
     return lent<Parameter, values>{values_, last};
   }
   void release() noexcept {
+    for (auto& each : inputs_) {
+      if (std::exchange(each.consumes, false)) each.input->consume();
+    }
     std::vector<entry>{}.swap(inputs_);
     values{}.swap(values_);
   }
@@ -263,12 +284,21 @@ class futures_argument {
     cell_handle<result_cell<T>> input;
     link wait;
     bool claimed = false;
+    bool consumes = false;
   };
   using values = std::vector<typename result_cell<T>::stored>;
 
   std::vector<entry> inputs_;
   values values_;
 };
+
+/// The size of what scatter() is given, as far as it differs from item to item; futures bring none.
+template <class Argument>
+std::size_t argument_bytes(Argument const& given) {
+  using of = future_of<Argument>;
+  if constexpr (of::is_future || of::is_vector || has_fixed_size<std::decay_t<Argument>>) return 0;
+  else return size_bytes(given);
+}
 
 template <class... T>
 struct type_list {

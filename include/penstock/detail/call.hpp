@@ -80,7 +80,7 @@ class call<R(P...), type_list<H...>> final : public result_cell<typename result_
   /// Throws what copying or converting an argument throws, already_gathered, and std::invalid_argument where an argument
   /// does not survive an attempt and there may be several; then no argument future has left its stage's gather.
   template <class... A>
-  static call& create(stage_core& stage, place const& taken, A&&... arguments) {
+  static call& create(stage_core& stage, item_place const& taken, A&&... arguments) {
     void* const block = acquire_block(sizeof(call), alignof(call));
     call* created = nullptr;
     try {
@@ -110,11 +110,14 @@ class call<R(P...), type_list<H...>> final : public result_cell<typename result_
 
  private:
   using base = result_cell<typename result_of<R>::type>;
+  static constexpr bool is_charged = (H::is_charged || ...);
   static constexpr std::size_t inputs = (std::size_t{0} + ... + H::inputs);
 
   template <class... A>
-  explicit call(stage_core& stage, place const& taken, A&&... arguments)
-      : base{stage, taken}, holders_(std::forward<A>(arguments)...) {}
+  explicit call(stage_core& stage, item_place const& taken, A&&... arguments)
+      : base{stage, taken}, holders_(std::forward<A>(arguments)...) {
+    if constexpr (is_charged) bytes_ = taken.bytes;
+  }
   ~call() = default;
 
   // Whether all inputs are there already. If not, the cell may have run when this returns.
@@ -186,6 +189,9 @@ class call<R(P...), type_list<H...>> final : public result_cell<typename result_
 
   void release_arguments() noexcept override {
     std::apply([](auto&... holder) { (holder.release(), ...); }, holders_);
+    if constexpr (is_charged) {
+      if (bytes_ != 0) this->stage().discharge_arguments(std::exchange(bytes_, 0));
+    }
   }
 
   void dispose() noexcept override {
@@ -238,12 +244,15 @@ class call<R(P...), type_list<H...>> final : public result_cell<typename result_
       this->value_.emplace();
     } else if constexpr (result_of<R>::may_drop) {
       this->value_ = body.call(this->stage(), std::get<K>(parameters).get()...);
+      if (this->value_) this->note_result();
     } else {
       this->value_.emplace(body.call(this->stage(), std::get<K>(parameters).get()...));
+      this->note_result();
     }
   }
 
   [[no_unique_address]] std::tuple<H...> holders_;
+  [[no_unique_address]] std::conditional_t<is_charged, std::size_t, std::tuple<>> bytes_{};
 };
 
 }  // namespace penstock::detail

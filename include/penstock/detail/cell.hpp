@@ -3,6 +3,7 @@
 
 #include <penstock/detail/copyable.hpp>
 #include <penstock/error.hpp>
+#include <penstock/size_bytes.hpp>
 
 #include <atomic>
 #include <chrono>
@@ -108,6 +109,8 @@ class alignas(64) cell : public waiter {  // order_list keeps marks in the low b
 
   /// Blocks until the cell is finished.
   void wait() noexcept;
+  /// The same for a stream of the cell's stage, which knows meanwhile that the stream does not take any other result.
+  void wait_for_stream() noexcept;
   /// The same with a deadline: whether it is finished.
   [[nodiscard]] bool wait_until(std::chrono::steady_clock::time_point deadline) noexcept;
 
@@ -127,6 +130,10 @@ class alignas(64) cell : public waiter {  // order_list keeps marks in the low b
     failure_.reset();
   }
   [[nodiscard]] int failed_attempts() const noexcept { return failure_ != nullptr ? failure_->attempts : 0; }
+  // The bytes of the result count against the stage's budget, and no more; and what the next ones may need.
+  void charge(std::size_t bytes) noexcept;
+  void discharge(std::size_t bytes) noexcept;
+  void note_size(std::size_t bytes) noexcept;
   // Nobody holds a future of a new cell, though it was made for one.
   void renounce_handle() noexcept { references_.store(1, std::memory_order_relaxed); }
 
@@ -145,6 +152,7 @@ class alignas(64) cell : public waiter {  // order_list keeps marks in the low b
   /// Destroys the cell and gives its memory back.
   virtual void dispose() noexcept = 0;
 
+  [[nodiscard]] bool is_done_soon() const noexcept;
   void drop(std::uint32_t share) noexcept {
     // The last owner needs no atomic subtraction: nobody else can see the cell.
     if (references_.load(std::memory_order_acquire) == share ||
@@ -203,18 +211,40 @@ class cell_handle {
   Cell* cell_ = nullptr;
 };
 
+/// How many wait for a result that is charged while there are any, and whether it is there: a count in steps of 2, and 1.
+struct awaited_result {
+  std::atomic<std::uint32_t> word{0};
+  std::size_t bytes = 0;
+};
+
 /// A cell with room for a result of type T.
 template <class T>
 class result_cell : public cell {
  public:
   using stored = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
+  static constexpr bool is_charged = !has_fixed_size<stored>;
 
   /// Gives one handle back; the last one takes the result with it, even while the finishing thread holds the cell.
   void drop_handle() noexcept {
-    if constexpr (!std::is_trivially_destructible_v<stored>) {
-      if (done() && sole_handle()) value_.reset();
-    }
+    drop_value();
     cell::drop_handle();
+  }
+
+  /// One more item, or a stream, waits for the result, and does not any more. Nothing, where all results have one size.
+  void add_consumer() noexcept {
+    if constexpr (is_charged) {
+      if (awaited_.word.fetch_add(2, std::memory_order_acq_rel) == made) this->charge(awaited_.bytes);
+    }
+  }
+  void remove_consumer() noexcept {
+    if constexpr (is_charged) {
+      if (awaited_.word.fetch_sub(2, std::memory_order_acq_rel) == made + 2) this->discharge(awaited_.bytes);
+    }
+  }
+  /// The same for one that has taken the result, and gives its handle back soon.
+  void consume() noexcept {
+    if constexpr (is_charged) drop_value();
+    remove_consumer();
   }
 
   /// The result of a cell that is done and has not failed.
@@ -232,8 +262,33 @@ class result_cell : public cell {
 
  protected:
   using cell::cell;
-  ~result_cell() = default;
+  ~result_cell() {
+    if constexpr (is_charged) {
+      if (awaited_.word.load(std::memory_order_relaxed) > made) this->discharge(awaited_.bytes);
+    }
+  }
+
+  /// The body's result is in value_.
+  void note_result() {
+    if constexpr (is_charged) {
+      awaited_.bytes = size_bytes(*value_);
+      this->note_size(awaited_.bytes);
+      if (awaited_.word.fetch_add(made, std::memory_order_acq_rel) != 0) this->charge(awaited_.bytes);
+    }
+  }
+
   std::optional<stored> value_;
+
+ private:
+  void drop_value() noexcept {
+    if constexpr (!std::is_trivially_destructible_v<stored>) {
+      if (done() && sole_handle()) value_.reset();
+    }
+  }
+
+  static constexpr std::uint32_t made = 1;
+
+  [[no_unique_address]] std::conditional_t<is_charged, awaited_result, std::monostate> awaited_;
 };
 
 }  // namespace penstock::detail

@@ -9,7 +9,7 @@
 namespace penstock::detail {
 
 /// Cells in the order in which they end, for one reader: a list without a lock that finishing threads push on.
-/// add(), next() and leave() are the reader's; next() blocks.
+/// All but the entries' own functions are the reader's; wait() blocks.
 class completions {
  public:
   /// One cell that is waited for, and how many were added before it.
@@ -33,9 +33,11 @@ class completions {
   void add(cell& given);
   /// Those that were added and not given out by next().
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
-  /// Whether next() would not block.
+  /// Whether one has ended that was not given out.
   [[nodiscard]] bool ready() noexcept;
-  /// Blocks until there is one; size() must not be 0. The reader gives it to release() when it has taken the result.
+  /// Blocks until ready(), as a stream of that stage; size() must not be 0.
+  void wait(stage_core& of) noexcept;
+  /// The first that has ended and was not given out, when ready(). The reader gives it to release().
   [[nodiscard]] entry& next() noexcept;
   static void release(entry& given) noexcept;
 
@@ -45,11 +47,13 @@ class completions {
 
   void push(entry& ended) noexcept;
   void drop_share() noexcept;
+  void end_wait() noexcept;
   void collect() noexcept;
 
   std::atomic<entry*> arrived_{nullptr};  // newest first
   std::atomic<std::size_t> shares_{1};    // the reader's, and one for each cell that has not ended
   std::atomic<bool> left_{false};
+  std::atomic<stage_core*> waits_for_{nullptr};  // set by the reader, taken by whoever ends its wait
   // The reader's own.
   entry* first_ = nullptr;  // ended, oldest first
   entry* last_ = nullptr;

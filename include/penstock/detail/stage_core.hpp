@@ -76,6 +76,18 @@ class ready_cells {
   int size_ = 0;
 };
 
+/// What a stage's types tell of the memory that its items need.
+struct item_sizes {
+  std::size_t fixed = 0;        // of the parameters whose size is always the same
+  bool results_differ = false;  // results are of different sizes
+};
+
+/// The place of an item and the bytes that its arguments were charged with.
+struct item_place : place {
+  item_place(place const& taken, std::size_t charged = 0) noexcept : place{taken}, bytes{charged} {}
+  std::size_t bytes;
+};
+
 /// What a stage is to the engine, whatever its types: bounds, the queue of ready cells, the runners that serve it, the
 /// list for gather, counters. The engine's own part of it is stage_state.
 ///
@@ -85,7 +97,7 @@ class ready_cells {
 class stage_core {
  public:
   /// A core that is not in use, set up from checked options. Throws std::invalid_argument.
-  static stage_core& open(stage_options const& options, void* body);
+  static stage_core& open(stage_options const& options, void* body, item_sizes const& sizes = {});
   /// Cancels what has not started, waits for running bodies, drops what could still be gathered.
   void retire() noexcept;
 
@@ -93,10 +105,19 @@ class stage_core {
   /// than deadlock) and try_admit() returns nothing. Before admit() blocks it sends what is in `batch`, if any.
   /// The first call makes the engine; throws what that throws, std::bad_alloc, stage_closed, and a stage_error of a
   /// cancelled stage.
-  [[nodiscard]] place admit(ready_cells* batch = nullptr);
-  [[nodiscard]] std::optional<place> try_admit();
+  /// `bytes` is the size of its arguments, as far as that differs from item to item.
+  [[nodiscard]] item_place admit(ready_cells* batch = nullptr, std::size_t bytes = 0);
+  [[nodiscard]] std::optional<item_place> try_admit(std::size_t bytes = 0);
   /// Gives a place back that was not used after all.
-  void dismiss(place const& unused) noexcept;
+  void dismiss(item_place const& unused) noexcept;
+
+  /// The bytes of an item's arguments turn out to be others.
+  [[nodiscard]] item_place recharge(item_place const& taken, std::size_t bytes) noexcept;
+  /// They are gone.
+  void discharge_arguments(std::size_t bytes) noexcept;
+  /// A stream that takes results comes and goes, and waits for one.
+  void add_stream(int change) noexcept { streams_.fetch_add(change, std::memory_order_relaxed); }
+  void add_waiting_stream(int change) noexcept { waiting_streams_.fetch_add(change, std::memory_order_relaxed); }
   /// Puts a new cell in its place.
   static void publish(cell& added) noexcept;
 
@@ -164,6 +185,8 @@ class stage_core {
   std::chrono::milliseconds backoff_{0};
   std::uint32_t serial_ = 0;  // of the stage; guarded by the registry's mutex
   std::shared_ptr<std::string const> name_;
+  std::atomic<int> streams_{0};
+  std::atomic<int> waiting_streams_{0};
   std::array<std::atomic<std::uint32_t>, 2> recent_upstreams_{};  // serials; some of those that have been noted
 };
 
