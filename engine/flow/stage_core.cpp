@@ -412,11 +412,11 @@ void stage_core::discharge_arguments(std::size_t bytes) noexcept {
   if (self.blocked_.load(std::memory_order_seq_cst) > 0) self.room_.notify_one();
 }
 
-void cell::charge(std::size_t bytes) noexcept {
+void cell::charge(std::size_t bytes) const noexcept {
   stage_state::of(*this).result_bytes_.fetch_add(static_cast<std::int64_t>(bytes), std::memory_order_relaxed);
 }
 
-void cell::discharge(std::size_t bytes) noexcept {
+void cell::discharge(std::size_t bytes) const noexcept {
   stage_state& core = stage_state::of(*this);
   core.result_bytes_.fetch_sub(static_cast<std::int64_t>(bytes), std::memory_order_seq_cst);
   if (core.blocked_.load(std::memory_order_seq_cst) > 0) core.room_.notify_one();
@@ -424,7 +424,7 @@ void cell::discharge(std::size_t bytes) noexcept {
 }
 
 // A mean in which the last results count most.
-void cell::note_size(std::size_t bytes) noexcept {
+void cell::note_size(std::size_t bytes) const noexcept {
   auto& expected = stage_state::of(*this).expected_result_;
   auto const made = static_cast<std::int64_t>(bytes);
   std::int64_t const before = expected.load(std::memory_order_relaxed);

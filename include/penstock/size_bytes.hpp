@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <concepts>
 #include <cstddef>
 #include <memory>
@@ -39,6 +40,11 @@ template <class T>
 inline constexpr bool is_optional<std::optional<T>> = true;
 
 template <class T>
+inline constexpr bool is_array = false;
+template <class T, std::size_t N>
+inline constexpr bool is_array<std::array<T, N>> = true;
+
+template <class T>
 inline constexpr bool is_unique_pointer = false;
 template <class T, class D>
   requires(!std::is_void_v<T> && !std::is_array_v<T>)
@@ -65,8 +71,7 @@ constexpr bool is_fixed() {
   } else if constexpr (is_optional<T>) {
     return is_fixed<typename T::value_type>();
   } else if constexpr (container<T>) {
-    if constexpr (requires { std::tuple_size<T>::value; }) return is_fixed<typename T::value_type>();  // std::array
-    else return false;
+    return is_array<T> && is_fixed<std::ranges::range_value_t<T const>>();
   } else {
     return true;
   }
@@ -80,10 +85,10 @@ struct function {
     } else if constexpr (is_fixed<T>()) {
       return sizeof(T);
     } else if constexpr (is_tuple_like<T>) {
-      return std::apply([&](auto const&... each) { return sizeof(T) + (std::size_t{0} + ... + owned(each)); }, value);
+      return std::apply([](auto const&... each) { return sizeof(T) + (std::size_t{0} + ... + owned(each)); }, value);
     } else if constexpr (is_variant<T>) {
       if (value.valueless_by_exception()) return sizeof(T);
-      return sizeof(T) + std::visit([this](auto const& held) { return owned(held); }, value);
+      return sizeof(T) + std::visit([](auto const& held) { return owned(held); }, value);
     } else if constexpr (is_optional<T>) {
       return sizeof(T) + (value ? owned(*value) : 0);
     } else if constexpr (is_unique_pointer<T>) {
@@ -103,8 +108,8 @@ struct function {
  private:
   // What a part of a value has outside of it.
   template <class T>
-  [[nodiscard]] constexpr std::size_t owned(T const& part) const {
-    std::size_t const all = (*this)(part);
+  [[nodiscard]] static constexpr std::size_t owned(T const& part) {
+    std::size_t const all = function{}(part);
     return all > sizeof(T) ? all - sizeof(T) : 0;
   }
 };

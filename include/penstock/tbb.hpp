@@ -389,7 +389,7 @@ class graph_stage<R(P...)> {
 
   // A result waits for its entrance into the graph, whose failure is its own, and for the graph's answer.
   template <class... A>
-  future<R> launch(detail::place const& at, A&&... arguments) {
+  future<R> launch(detail::item_place const& at, A&&... arguments) {
     future<void> entered;
     future<answer> made;
     try {

@@ -209,10 +209,9 @@ TEST_F(Bytes, AStreamThatIsLeftHoldsNothing) {
 
 TEST_F(Bytes, WhoeverWaitedMayGo) {
   thread_stage make{{.concurrency = 1, .capacity_bytes = 8'000}, [](int x) { return block{x}; }};
-  std::latch never_before_the_end{1};
   for (int round = 0; round < 20; ++round) {
     thread_stage gone{{.concurrency = 1}, [](block const& given, int y) { return given.value + y; }};
-    thread_stage slow{{.concurrency = 1}, [&](std::stop_token const& stop, int x) {
+    thread_stage slow{{.concurrency = 1}, [](std::stop_token const& stop, int x) {
                         while (!stop.stop_requested()) std::this_thread::yield();
                         return x;
                       }};

@@ -131,9 +131,9 @@ class alignas(64) cell : public waiter {  // order_list keeps marks in the low b
   }
   [[nodiscard]] int failed_attempts() const noexcept { return failure_ != nullptr ? failure_->attempts : 0; }
   // The bytes of the result count against the stage's budget, and no more; and what the next ones may need.
-  void charge(std::size_t bytes) noexcept;
-  void discharge(std::size_t bytes) noexcept;
-  void note_size(std::size_t bytes) noexcept;
+  void charge(std::size_t bytes) const noexcept;
+  void discharge(std::size_t bytes) const noexcept;
+  void note_size(std::size_t bytes) const noexcept;
   // Nobody holds a future of a new cell, though it was made for one.
   void renounce_handle() noexcept { references_.store(1, std::memory_order_relaxed); }
 

@@ -29,7 +29,7 @@ class continuation final : public cell {
   /// Throws std::bad_alloc, and what making the engine throws; then nothing has happened.
   static void attach(cell& awaited, Then then) {
     stage_core& stage = continuation_stage();
-    place const at = stage.admit();
+    item_place const at = stage.admit();
     void* block = nullptr;
     try {
       block = acquire_block(sizeof(continuation), alignof(continuation));
@@ -45,7 +45,8 @@ class continuation final : public cell {
   }
 
  private:
-  continuation(stage_core& stage, place const& at, Then&& then) noexcept : cell{stage, at}, then_{std::move(then)} {}
+  continuation(stage_core& stage, item_place const& at, Then&& then) noexcept
+      : cell{stage, at}, then_{std::move(then)} {}
   ~continuation() = default;
 
   bool run(failure_ptr /*its stage is never cancelled*/) noexcept override {

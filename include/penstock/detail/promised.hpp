@@ -28,7 +28,7 @@ class promised final : public result_cell<T> {
   /// Throws std::bad_alloc, and what making the engine throws.
   [[nodiscard]] static promised& create() {
     stage_core& stage = promise_stage();
-    place const at = stage.admit();
+    item_place const at = stage.admit();
     void* block = nullptr;
     try {
       block = acquire_block(sizeof(promised), alignof(promised));
@@ -52,7 +52,7 @@ class promised final : public result_cell<T> {
   }
 
  private:
-  promised(stage_core& stage, place const& at) noexcept : result_cell<T>{stage, at} {}
+  promised(stage_core& stage, item_place const& at) noexcept : result_cell<T>{stage, at} {}
   ~promised() = default;
 
   bool run(failure_ptr /*its stage is never cancelled*/) noexcept override { return true; }

@@ -84,7 +84,7 @@ struct item_sizes {
 
 /// The place of an item and the bytes that its arguments were charged with.
 struct item_place : place {
-  item_place(place const& taken, std::size_t charged = 0) noexcept : place{taken}, bytes{charged} {}
+  item_place(place const& taken, std::size_t charged) noexcept : place{taken}, bytes{charged} {}
   std::size_t bytes;
 };
 
