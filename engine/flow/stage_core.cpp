@@ -150,6 +150,7 @@ void stage_core::cancel() noexcept { static_cast<stage_state&>(*this).cancel(sta
 
 void stage_state::cancel(intake why) noexcept {
   refuse_items(why);
+  refuse_to_start();  // before a body that is told to stop makes room for the next
   request_stop();
   std::lock_guard const one_at_a_time{ending_mutex_};
   ++endings_;
@@ -225,13 +226,15 @@ void stage_state::request_stop() noexcept {
   stop.request_stop();  // NOLINT(clang-analyzer-cplusplus.Move): it was assigned to
 }
 
+void stage_state::refuse_to_start() noexcept {
+  std::lock_guard const lock{ready_mutex_};
+  cancelled_before_ = order_.next_ticket();
+}
+
 // Ends what has not started as cancelled, wherever it waits. The word is halted, so no more bodies start meanwhile.
 void stage_state::end_unstarted() noexcept {
   std::lock_guard const one_at_a_time{ending_mutex_};
-  {
-    std::lock_guard const lock{ready_mutex_};
-    cancelled_before_ = order_.next_ticket();
-  }
+  refuse_to_start();
   std::array<cell*, order_list::chunk_size> held{};
   std::size_t cursor = 0;
   for (std::size_t count = 0; (count = order_.hold_unfinished(cursor, held)) != 0;) {
@@ -273,7 +276,7 @@ bool stage_state::take_bytes(std::size_t bytes, bool bounded) noexcept {
   std::int64_t inputs = input_bytes_.load(std::memory_order_relaxed);
   for (;;) {
     std::int64_t const held = inputs + result_bytes_.load(std::memory_order_relaxed);
-    if (bounded && held > 0 && held + more > byte_budget_) return false;
+    if (bounded && held > 0 && held + more > byte_budget_.load(std::memory_order_relaxed)) return false;
     if (input_bytes_.compare_exchange_weak(inputs, inputs + more, std::memory_order_relaxed)) return true;
   }
 }

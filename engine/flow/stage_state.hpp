@@ -44,7 +44,8 @@ class stage_state final : public stage_core {
 
   /// Whether cells wait only because results have reached .capacity_bytes.
   [[nodiscard]] bool is_held_back() const noexcept {
-    return results_differ_ && has_queued() && holds_back(word_.load(std::memory_order_seq_cst));
+    return results_differ_.load(std::memory_order_relaxed) && has_queued() &&
+           holds_back(word_.load(std::memory_order_seq_cst));
   }
   /// Whether something goes on in the stage, or could.
   [[nodiscard]] bool is_active() const noexcept {
@@ -125,9 +126,9 @@ class stage_state final : public stage_core {
 
   // Whether results have reached .capacity_bytes, or would with those that are being made.
   [[nodiscard]] bool holds_back(std::uint64_t word) const noexcept {
-    if (!results_differ_) return false;
+    if (!results_differ_.load(std::memory_order_relaxed)) return false;
     std::int64_t const coming = runner_word::running_in(word) * expected_result_.load(std::memory_order_relaxed);
-    return result_bytes_.load(std::memory_order_seq_cst) + coming >= byte_budget_;
+    return result_bytes_.load(std::memory_order_seq_cst) + coming >= byte_budget_.load(std::memory_order_relaxed);
   }
 
   // Running.
@@ -147,6 +148,7 @@ class stage_state final : public stage_core {
   static void refuse(row unwanted) noexcept;
   void retire() noexcept;
   void cancel(intake why) noexcept;
+  void refuse_to_start() noexcept;
   void end_unstarted() noexcept;
   void end_delayed() noexcept;
   void request_stop() noexcept;
@@ -165,8 +167,8 @@ class stage_state final : public stage_core {
   std::atomic<std::uint32_t> capacity_{0};  // 0 while items are refused
   std::uint32_t declared_capacity_ = 0;
   std::size_t max_errors_ = 0;
-  std::int64_t byte_budget_ = 0;
-  bool results_differ_ = false;                     // in size, so their bytes are counted
+  std::atomic<std::int64_t> byte_budget_{0};
+  std::atomic<bool> results_differ_{false};         // in size, so their bytes are counted
   std::atomic<runner_node*> node_{nullptr};         // set at the first scatter, kept when the core is used again
   std::atomic<bool> short_bodies_{false};           // they take less time than it takes to wake a thread
   std::atomic<std::uint64_t> cancelled_before_{0};  // tickets; written under ready_mutex_
