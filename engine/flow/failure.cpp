@@ -11,6 +11,7 @@
 #include <exception>
 #include <mutex>
 #include <new>
+#include <stdexcept>
 #include <typeinfo>
 #include <utility>
 
@@ -131,6 +132,15 @@ failure_ptr describe_current_exception(std::shared_ptr<std::string const> const&
   }
   see_exception_references();
   return described;
+}
+
+item_error error_of(std::exception_ptr thrown) {
+  try {
+    if (thrown == nullptr) throw std::invalid_argument{"an outcome was made from a null std::exception_ptr"};
+    std::rethrow_exception(std::move(thrown));
+  } catch (...) {
+    return {describe_current_exception(std::make_shared<std::string const>("no stage yet"), 0, 1), false};
+  }
 }
 
 failure_ptr describe(error_kind kind, std::shared_ptr<std::string const> const& stage, std::size_t index,

@@ -95,6 +95,13 @@ class item_error {
   bool inherited_;
 };
 
+namespace detail {
+
+/// The error of an item that is in no stage.
+[[nodiscard]] item_error error_of(std::exception_ptr thrown);
+
+}  // namespace detail
+
 /// The base of what penstock itself throws about a stage. what() reads "stage 'resize', item 17: ...".
 class stage_error : public std::runtime_error {
  public:

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <exception>
 #include <memory>
+#include <stdexcept>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -24,13 +25,22 @@ class outcome {
 
   /// Neither a value nor an error: an object to assign to.
   outcome() noexcept : result_{std::in_place_index<2>} {}
+  /// What a batch body returns for an item: a value, or the exception that it fails with. Its stage fills in the rest.
+  /// The value of an outcome<void> is a std::monostate.
+  template <class Value = stored>
+    requires(!std::is_same_v<std::remove_cvref_t<Value>, outcome> &&
+             !std::is_same_v<std::remove_cvref_t<Value>, std::exception_ptr> && std::is_convertible_v<Value, stored>)
+  outcome(Value&& value)  // NOLINT(google-explicit-constructor): as a T is returned from a function
+      : result_{std::in_place_index<0>, std::forward<Value>(value)} {}
+  outcome(std::exception_ptr why)  // NOLINT(google-explicit-constructor)
+      : result_{std::in_place_index<1>, detail::error_of(std::move(why))} {}
   outcome(std::size_t index, stored value) : result_{std::in_place_index<0>, std::move(value)}, index_{index} {}
   outcome(std::size_t index, item_error error) : result_{std::in_place_index<1>, std::move(error)}, index_{index} {}
 
   [[nodiscard]] bool has_value() const noexcept { return result_.index() == 0; }
   explicit operator bool() const noexcept { return has_value(); }
 
-  /// The value; throws the item's original exception where there is none.
+  /// The value; throws the item's original exception where there is none, std::logic_error where there is neither.
   auto value() const& -> std::add_lvalue_reference_t<T const> {
     require_value();
     if constexpr (!std::is_void_v<T>) return std::get<0>(result_);
@@ -67,7 +77,9 @@ class outcome {
 
  private:
   void require_value() const {
-    if (!has_value()) std::rethrow_exception(error().cause());
+    if (has_value()) return;
+    if (result_.index() == 2) throw std::logic_error{"an outcome has neither a value nor an error"};
+    std::rethrow_exception(error().cause());
   }
 
   std::variant<stored, item_error, std::monostate> result_;
