@@ -81,6 +81,7 @@ void completions::wait(stage_core& of) noexcept {
   if (ready()) return;
   of.add_waiting_stream(1);
   waits_for_.store(&of, std::memory_order_seq_cst);
+  static_cast<stage_state&>(of).look_for_last_batch();
   {
     slot_given_back const meanwhile;
     while (!ready()) arrived_.wait(nullptr, std::memory_order_relaxed);

@@ -39,6 +39,22 @@ std::string core_registry::name_of(std::uint32_t serial) {
   return of == serial ? *name : "(destroyed long ago)";
 }
 
+std::vector<stage_state*> core_registry::upstreams_of(stage_state const& downstream) {
+  std::vector<stage_state*> found;
+  std::lock_guard const lock{mutex_};
+  std::vector<std::uint32_t> to_visit = downstream.upstreams();
+  while (!to_visit.empty()) {
+    std::uint32_t const serial = to_visit.back();
+    to_visit.pop_back();
+    auto const next = std::ranges::find(all_, serial, &stage_state::serial);
+    if (next == all_.end() || std::ranges::find(found, *next) != found.end()) continue;
+    found.push_back(*next);
+    std::vector<std::uint32_t> const more = (*next)->upstreams();
+    to_visit.insert(to_visit.end(), more.begin(), more.end());
+  }
+  return found;
+}
+
 bool core_registry::reaches(std::uint32_t upstream, stage_state const& downstream) {
   std::vector<std::uint32_t> to_visit = downstream.upstreams();
   std::vector<std::uint32_t> visited;

@@ -28,6 +28,8 @@ class core_registry {
   [[nodiscard]] std::string name_of(std::uint32_t serial);
   /// Whether items of stage `upstream` have been arguments of `downstream`, directly or through other stages.
   [[nodiscard]] bool reaches(std::uint32_t upstream, stage_state const& downstream);
+  /// All stages that exist of which items have been arguments of `downstream`, directly or through other stages.
+  [[nodiscard]] std::vector<stage_state*> upstreams_of(stage_state const& downstream);
 
  private:
   std::mutex mutex_;

@@ -146,7 +146,7 @@ void engine::watch() noexcept {
     if (quiet_ticks < sleep_after_ticks) continue;
     watch_sleeps_.store(true, std::memory_order_seq_cst);
     if (!look_after_nodes()) {  // a post that came before it could see us sleep
-      auto const next_due = delayed_.next_due();
+      auto const next_due = std::min(delayed_.next_due(), next_batch_due_);
       std::unique_lock lock{watch_mutex_};
       auto const is_wanted = [this] { return !watch_sleeps_.load(); };
       if (next_due == delayed_cells::clock::time_point::max()) watch_wanted_.wait(lock, is_wanted);
@@ -168,8 +168,11 @@ bool engine::look_after_nodes() noexcept {
     }
   }
   bool outstanding = false;
+  auto const now = batching::clock::now();
+  next_batch_due_ = batching::clock::time_point::max();
   std::lock_guard const lock{nodes_mutex_};
   for (auto const& node : nodes_) {
+    if (look_after_batches(*node, now)) outstanding = true;
     std::uint32_t const finished = node->stage().finished();
     bool const progressing = std::exchange(node->finished_at_last_tick, finished) != finished;
     if (node->posted() == 0) {
@@ -180,7 +183,7 @@ bool engine::look_after_nodes() noexcept {
         node->ticks_stuck = can_be_relieved(node->stage()) ? 0 : node->ticks_stuck + 1;
         if (node->ticks_stuck < 2) continue;
         node->ticks_stuck = 0;
-        node->stage().exceed_budget();
+        if (!start_batches_after(node->stage())) node->stage().exceed_budget();
         continue;
       }
       if (!progressing) node->stage().rescue();
@@ -205,6 +208,49 @@ bool engine::can_be_relieved(stage_state const& held_back) const noexcept {
       stage_state const& other = each->stage();
       return &other != &held_back && other.is_active() && core_registry::instance().reaches(held_back.serial(), other);
     });
+  } catch (std::bad_alloc const&) {
+    return true;  // asked again soon
+  }
+}
+
+// The same: lets the batches run that wait for more items of a stage which gives none now; false when there are none.
+bool engine::start_batches_after(stage_state const& held_back) noexcept {
+  bool started = false;
+  try {
+    for (auto const& each : nodes_) {
+      stage_state& other = each->stage();
+      if (!other.has_forming_batch() || !core_registry::instance().reaches(held_back.serial(), other)) continue;
+      other.start_batch();
+      started = true;
+    }
+  } catch (std::bad_alloc const&) {  // asked again soon
+  }
+  return started;
+}
+
+// Starts a batch whose time has come, or for which somebody waits in vain. True when there will be more to look after.
+bool engine::look_after_batches(runner_node& node, batching::clock::time_point now) noexcept {
+  stage_state& stage = node.stage();
+  auto const due = stage.batch_due();
+  if (due <= now) stage.start_batch();
+  else next_batch_due_ = std::min(next_batch_due_, due);
+  if (!stage.is_batch_held_up()) return due <= now;
+  // Items that could join it, and will not: they depend on those in it, or on what somebody else is to do first. Seen
+  // twice, so that a moment between two bodies does not count.
+  node.ticks_stuck = can_be_joined(stage) ? 0 : node.ticks_stuck + 1;
+  if (node.ticks_stuck >= 2) {
+    node.ticks_stuck = 0;
+    stage.start_batch();
+  }
+  return true;
+}
+
+// Whether something is at work in the stage or in one that its items come from.
+bool engine::can_be_joined(stage_state const& forming) noexcept {
+  if (forming.is_active()) return true;
+  try {
+    return std::ranges::any_of(core_registry::instance().upstreams_of(forming),
+                               [](stage_state const* each) { return each->is_active(); });
   } catch (std::bad_alloc const&) {
     return true;  // asked again soon
   }

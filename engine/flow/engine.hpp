@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "engine/flow/batching.hpp"
 #include "engine/flow/delayed_cells.hpp"
 #include "engine/flow/runner_node.hpp"
 #include "engine/flow/runner_threads.hpp"
@@ -66,6 +67,9 @@ class engine {
   void wake_watch() noexcept;
   bool look_after_nodes() noexcept;
   [[nodiscard]] bool can_be_relieved(stage_state const& held_back) const noexcept;
+  bool start_batches_after(stage_state const& held_back) noexcept;
+  bool look_after_batches(runner_node& node, batching::clock::time_point now) noexcept;
+  [[nodiscard]] static bool can_be_joined(stage_state const& forming) noexcept;
   [[nodiscard]] bool processor_saturated() noexcept;
 
   int const processors_;
@@ -89,7 +93,8 @@ class engine {
   std::atomic<bool> watch_sleeps_{false};
   std::mutex watch_mutex_;
   std::condition_variable watch_wanted_;
-  std::int64_t processor_time_ns_ = 0;  // at the last tick; the watch's own
+  batching::clock::time_point next_batch_due_;  // the watch's own
+  std::int64_t processor_time_ns_ = 0;          // at the last tick; likewise
   std::int64_t wall_time_ns_ = 0;
 };
 

@@ -38,7 +38,7 @@ void require(bool holds, char const* option, auto value, std::string_view allowe
                               std::string{allowed}};
 }
 
-void check(stage_options const& options) {
+void check(stage_options const& options, bool takes_batches) {
   require(options.concurrency >= 0, ".concurrency", options.concurrency,
           "it must be at least 0, which runs bodies in scatter itself");
   require(options.concurrency <= runner_word::most_active, ".concurrency", options.concurrency,
@@ -51,6 +51,15 @@ void check(stage_options const& options) {
           "at most 24 hours are allowed");
   require(options.max_errors >= 1, ".max_errors", options.max_errors,
           "it must be at least 1: the number of failed items at which the stage stops");
+  require(options.batch >= 1, ".batch", options.batch, "it must be at least 1");
+  require(options.batch == 1 || takes_batches, ".batch", options.batch,
+          "it must be 1 for a body that takes single items; let the body take a penstock::batch<T>");
+  require(options.batch <= options.capacity, ".batch", options.batch,
+          "at most .capacity = " + std::to_string(options.capacity) + " is allowed, or no batch would ever be full");
+  require(options.batch_wait.count() >= 0, ".batch_wait (in ms)", options.batch_wait.count(),
+          "it must not be negative");
+  require(options.batch_wait <= std::chrono::hours{24}, ".batch_wait (in ms)", options.batch_wait.count(),
+          "at most 24 hours are allowed");
 }
 
 bool all_run_inline() {
@@ -61,8 +70,8 @@ bool all_run_inline() {
 
 // ---- opening and retiring
 
-stage_core& stage_core::open(stage_options const& options, void* body, item_sizes const& sizes) {
-  check(options);
+stage_core& stage_core::open(stage_options const& options, void* body, item_sizes const& sizes, batch_body* batches) {
+  check(options, batches != nullptr);
   bool const is_engines_own = body == nullptr;
   bool const runs_inline = options.concurrency == 0 || (!is_engines_own && all_run_inline());
   static std::atomic<std::size_t> unnamed{0};
@@ -85,6 +94,9 @@ stage_core& stage_core::open(stage_options const& options, void* body, item_size
   core.runs_inline_ = runs_inline;
   core.discards_ = options.discard_results;
   core.attempts_ = options.attempts;
+  core.batch_limit_ = batches != nullptr ? options.batch : 0;
+  if (batches != nullptr) core.batching_.open(options.batch, options.batch_wait);
+  core.batch_body_ = batches;
   core.backoff_ = options.backoff;
   core.body_ = body;
   core.short_bodies_ = false;
@@ -176,6 +188,7 @@ void stage_state::refuse_items(intake why) noexcept {
   }
   room_.notify_all();
   tell_readers();
+  look_for_last_batch();
 }
 
 void stage_core::reopen() noexcept {
@@ -378,6 +391,7 @@ std::uint64_t stage_state::wait_for_room(std::size_t bytes) {
     if (looks % 16 == 15) found = take_place(ticket, bytes);
   }
   if (found == admission::full) {
+    batch_wanted const meanwhile{*this, batch_wanted::by::scatter};
     std::unique_lock lock{room_mutex_};
     blocked_.fetch_add(1, std::memory_order_seq_cst);
     while ((found = take_place(ticket, bytes)) == admission::full) {
@@ -435,10 +449,12 @@ void cell::note_size(std::size_t bytes) const noexcept {
 }
 
 void stage_state::give_back(place const& unused) noexcept {
-  if (order_.retract(unused.ticket)) return;
-  order_list::publish_nothing(*unused.slot);
-  dismissed_.fetch_add(1, std::memory_order_relaxed);
-  word_.fetch_add(runner_word::finished);
+  if (!order_.retract(unused.ticket)) {
+    order_list::publish_nothing(*unused.slot);
+    dismissed_.fetch_add(1, std::memory_order_relaxed);
+    word_.fetch_add(runner_word::finished);
+  }
+  if (takes_batches()) start_last_batch();
 }
 
 void stage_core::publish(cell& added) noexcept {
@@ -479,7 +495,9 @@ std::optional<cell_batch> stage_core::detach_finished(std::chrono::steady_clock:
   self.check_gather();
   std::uint64_t const end = self.order_.next_ticket();
   std::optional<slot_given_back> meanwhile;
+  std::optional<batch_wanted> wanted;
   while (void const* const unfinished = self.order_.unfinished_before(end)) {
+    if (!wanted) wanted.emplace(self, batch_wanted::by::gather);
     if (!meanwhile) meanwhile.emplace();
     auto const has_moved_on = [&] { return self.order_.unfinished_before(end) != unfinished; };
     if (!timed_waits::wait(unfinished, deadline, has_moved_on)) return std::nullopt;
@@ -515,7 +533,7 @@ stage_stats stage_core::stats() const noexcept {
   std::uint64_t const word = self.word_.load(std::memory_order_acquire);
   std::uint64_t const total = self.order_.total(self.order_.next_ticket()) - self.first_total_;
   std::uint64_t const in_flight = self.in_flight(word);
-  std::uint64_t const running = runner_word::running_in(word);
+  std::uint64_t const running = self.items_running(word);
   std::uint64_t const finished = total - in_flight - dismissed;
   return {.queued = in_flight - std::min(in_flight, running),
           .running = running,

@@ -28,6 +28,20 @@ struct body_frame {
 };
 thread_local constinit body_frame const* innermost_body = nullptr;
 
+// While it lives, this thread is in a body of the stage.
+class entered_body {
+ public:
+  entered_body(stage_state& stage, bool has_slot) noexcept : frame_{&stage, has_slot, innermost_body} {
+    innermost_body = &frame_;
+  }
+  entered_body(entered_body const&) = delete;
+  entered_body& operator=(entered_body const&) = delete;
+  ~entered_body() { innermost_body = frame_.outer; }
+
+ private:
+  body_frame frame_;
+};
+
 // The innermost body that `is_wanted` accepts; null when there is none.
 body_frame const* find_body(auto const& is_wanted) {
   body_frame const* each = innermost_body;
@@ -38,19 +52,6 @@ body_frame const* find_body(auto const& is_wanted) {
 }  // namespace
 
 // ---- ready cells
-
-// Cells in a row, through their next_.
-struct stage_state::row {
-  cell* first = nullptr;
-  cell* last = nullptr;
-
-  void append(cell& added) noexcept {
-    added.next_ = nullptr;
-    (first != nullptr ? last->next_ : first) = &added;
-    last = &added;
-  }
-  cell* take() noexcept { return first != nullptr ? std::exchange(first, first->next_) : nullptr; }
-};
 
 bool stage_state::inside_body() noexcept { return innermost_body != nullptr; }
 
@@ -102,6 +103,7 @@ void ready_cells::send() noexcept {
 
 // A row of cells, linked from the newest to the oldest.
 void stage_state::enqueue(cell& newest, cell& oldest) noexcept {
+  if (takes_batches()) return enqueue_for_batch(newest, oldest);
   cell* head = incoming_.load(std::memory_order_relaxed);
   do oldest.next_ = head;
   while (!incoming_.compare_exchange_weak(head, &newest, std::memory_order_seq_cst, std::memory_order_relaxed));
@@ -138,6 +140,15 @@ void stage_state::fetch_dependent(cell const& input) noexcept {
 
 // With ready_mutex_ held: the oldest ready cell.
 cell* stage_state::take_ready() noexcept {
+  cell* const first = oldest_ready();
+  if (first == nullptr) return nullptr;
+  first_ready_.store(first->next_, std::memory_order_relaxed);
+  if (first->next_ != nullptr) fetch_dependent(*first->next_);
+  return first;
+}
+
+// The same; it stays there.
+cell* stage_state::oldest_ready() noexcept {
   cell* first = first_ready_.load(std::memory_order_relaxed);
   if (first == nullptr) {
     cell* newest = incoming_.exchange(nullptr, std::memory_order_seq_cst);
@@ -145,10 +156,8 @@ cell* stage_state::take_ready() noexcept {
       cell* const next = std::exchange(newest->next_, first);
       first = std::exchange(newest, next);
     }
+    first_ready_.store(first, std::memory_order_relaxed);
   }
-  if (first == nullptr) return nullptr;
-  first_ready_.store(first->next_, std::memory_order_relaxed);
-  if (first->next_ != nullptr) fetch_dependent(*first->next_);
   return first;
 }
 
@@ -160,6 +169,7 @@ void stage_state::drain() noexcept {
     row kept;
     while (cell* const each = take_ready()) (is_unwanted(*each) ? unwanted : kept).append(*each);
     first_ready_.store(kept.first, std::memory_order_relaxed);
+    if (takes_batches()) count_forming();
   }
   refuse(unwanted);
 }
@@ -191,17 +201,20 @@ void stage_state::run() noexcept {
     if (yield && (word_.fetch_or(runner_word::waking) & runner_word::waking) == 0) return post_runner();
     cell* const next = next_cell();
     if (next == nullptr) return;
-    if (!execute(*next)) {
+    cell* descendant = nullptr;
+    if (takes_batches()) {
+      descendant = run_batch(*next);
+    } else if (execute(*next)) {
+      descendant = finish(*next, runner_word::finished - runner_word::running, true);
+    } else {
       word_.fetch_sub(runner_word::running);
       retry_later(*next);
-      continue;
     }
-    cell* const descendant = finish(*next, runner_word::finished - runner_word::running, true);
     if (descendant != nullptr && !run_descendants(descendant)) return;
   }
 }
 
-// The next cell to serve, counted as running; none when the runner's slot is gone or was given back.
+// The next cell to serve, counted as running, or the first of the next batch; none when the runner's slot is gone or was given back.
 cell* stage_state::next_cell() noexcept {
   for (bool lingered = false;;) {
     row unwanted;
@@ -233,13 +246,17 @@ cell* stage_state::pop(row& unwanted, bool& slot_is_gone) noexcept {
   std::uint64_t word = word_.load(std::memory_order_relaxed);
   if (holds_back(word) && !may_exceed_.exchange(false)) return nullptr;
   cell* found = nullptr;
-  while ((found = take_ready()) != nullptr && is_unwanted(*found)) unwanted.append(*found);
+  if (takes_batches()) {
+    found = take_batch(unwanted);
+  } else {
+    while ((found = take_ready()) != nullptr && is_unwanted(*found)) unwanted.append(*found);
+  }
   if (found == nullptr) return nullptr;
   found->started_.store(true, std::memory_order_relaxed);
   bool wake = false;
   std::uint64_t changed = 0;
   do {
-    wake = first_ready_.load(std::memory_order_relaxed) != nullptr && (word & runner_word::waking) == 0 &&
+    wake = first_ready_.load(std::memory_order_relaxed) != nullptr && is_ripe() && (word & runner_word::waking) == 0 &&
            runner_word::active_in(word) < concurrency_.load(std::memory_order_relaxed) &&
            !short_bodies_.load(std::memory_order_relaxed);
     changed = word + runner_word::running + (wake ? runner_word::active + runner_word::waking : 0);
@@ -262,10 +279,11 @@ bool stage_state::execute(cell& runnable, bool has_slot) noexcept {
   bool const sampled = runnable.index() % sampled_every == 0;
   auto const start = sampled ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point{};
   fetch_dependent(runnable);
-  body_frame const frame{this, has_slot, innermost_body};
-  innermost_body = &frame;
-  bool const is_over = runnable.run(nullptr);
-  innermost_body = frame.outer;
+  bool is_over = false;
+  {
+    entered_body const here{*this, has_slot};
+    is_over = runnable.run(nullptr);
+  }
   if (sampled) {
     bool const is_short = std::chrono::steady_clock::now() - start < short_body;
     bool const was_short = short_bodies_.load(std::memory_order_relaxed);
@@ -275,6 +293,12 @@ bool stage_state::execute(cell& runnable, bool has_slot) noexcept {
     if (is_short != was_short && (is_short || long_ones > 1)) short_bodies_.store(is_short, std::memory_order_relaxed);
   }
   return is_over;
+}
+
+// The same for a body that takes batches, and a row of cells from `first` on.
+void stage_state::execute_batch(cell& first, bool has_slot, row& done, row& later) noexcept {
+  entered_body const here{*this, has_slot};
+  batch_body_.load(std::memory_order_relaxed)->run(*this, {.first = &first, .last = nullptr}, done, later);
 }
 
 void stage_core::run_inline(cell& runnable) noexcept {
@@ -287,13 +311,17 @@ void stage_core::run_inline(cell& runnable) noexcept {
   }
   if (unwanted.first != nullptr) return stage_state::refuse(unwanted);
   self.word_.fetch_add(runner_word::running);
-  while (!self.execute(runnable, false)) {
+  while (!(self.takes_batches() ? self.execute_alone(runnable) : self.execute(runnable, false))) {
     std::this_thread::sleep_for(self.delay_after(runnable.failed_attempts()));
   }
   (void)self.finish(runnable, runner_word::finished - runner_word::running, false);
 }
 
 // ---- attempts
+
+bool stage_core::may_run_again(cell const& started) const noexcept {
+  return !static_cast<stage_state const&>(*this).is_cancelled(started);
+}
 
 bool stage_core::tries_again(cell const& failed) noexcept {
   auto& self = static_cast<stage_state&>(*this);
@@ -351,6 +379,7 @@ cell* stage_state::finish(cell& ended, std::uint64_t change, bool in_runner) noe
   link* newest = ended.waiters_.exchange(&cell::finished_mark, std::memory_order_seq_cst);
   order_.hand_over(ended, discard);  // it may be freed now
   if (order_.has_readers()) tell_readers();
+  look_for_last_batch();
   timed_waits::notify_if_any(&ended);
 
   if (blocked_.load(std::memory_order_relaxed) > 0) tell_of_room(word);

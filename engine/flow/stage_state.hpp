@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "engine/flow/batching.hpp"
 #include "engine/flow/order_list.hpp"
 #include "engine/flow/runner_word.hpp"
 
 #include <penstock/detail/adaptive_mutex.hpp>
 #include <penstock/detail/stage_core.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -59,6 +61,20 @@ class stage_state final : public stage_core {
   /// Starts one body that is held back.
   void exceed_budget() noexcept;
 
+  /// When a batch is due to run though it is not full; clock::time_point::max() when there is none.
+  [[nodiscard]] batching::clock::time_point batch_due() const noexcept { return batching_.due(); }
+  /// Lets what is ready run as a batch, full or not.
+  void start_batch() noexcept;
+  /// Lets it run if somebody wants that and no other item could join.
+  void look_for_last_batch() noexcept {
+    if (takes_batches() && batching_.forming() > 0 && is_batch_wanted()) start_last_batch();
+  }
+  /// Whether items wait for others to make a batch; and somebody for them.
+  [[nodiscard]] bool has_forming_batch() const noexcept {
+    return takes_batches() && batching_.forming() > 0 && !batching_.is_ripe();
+  }
+  [[nodiscard]] bool is_batch_held_up() const noexcept { return has_forming_batch() && is_batch_wanted(); }
+
   /// Whether this thread is in a body, of any stage.
   [[nodiscard]] static bool inside_body() noexcept;
 
@@ -78,8 +94,9 @@ class stage_state final : public stage_core {
   friend class ready_cells;
   friend class slot_given_back;
   friend class cell_reader;
+  friend class batch_wanted;
   struct returning_body;
-  struct row;
+  using row = cell_row;
 
   // Whether items are taken in, and why not.
   enum class intake : std::uint8_t { open, cancelled, too_many_errors, closed };
@@ -107,15 +124,18 @@ class stage_state final : public stage_core {
   }
 
   // Ready cells.
+  // Whether there are some, and as many as a body starts with.
   [[nodiscard]] bool has_queued() const noexcept {
-    return incoming_.load(std::memory_order_seq_cst) != nullptr ||
-           first_ready_.load(std::memory_order_relaxed) != nullptr;
+    return (incoming_.load(std::memory_order_seq_cst) != nullptr ||
+            first_ready_.load(std::memory_order_relaxed) != nullptr) &&
+           is_ripe();
   }
   void enqueue(cell& runnable) noexcept { enqueue(runnable, runnable); }
   void enqueue(cell& newest, cell& oldest) noexcept;
   void wake_for_queue() noexcept;
   void post_runner() noexcept;
   [[nodiscard]] cell* take_ready() noexcept;
+  [[nodiscard]] cell* oldest_ready() noexcept;
   static void fetch_dependent(cell const& input) noexcept;
   [[nodiscard]] bool is_unwanted(cell& queued) const noexcept;
   [[nodiscard]] bool is_cancelled(std::uint64_t ticket) const noexcept;
@@ -127,8 +147,31 @@ class stage_state final : public stage_core {
   // Whether results have reached .capacity_bytes, or would with those that are being made.
   [[nodiscard]] bool holds_back(std::uint64_t word) const noexcept {
     if (!results_differ_.load(std::memory_order_relaxed)) return false;
-    std::int64_t const coming = runner_word::running_in(word) * expected_result_.load(std::memory_order_relaxed);
+    std::int64_t const coming = items_running(word) * expected_result_.load(std::memory_order_relaxed);
     return result_bytes_.load(std::memory_order_seq_cst) + coming >= byte_budget_.load(std::memory_order_relaxed);
+  }
+
+  // Batches; see batching.
+  [[nodiscard]] bool takes_batches() const noexcept { return batch_body_.load(std::memory_order_relaxed) != nullptr; }
+  [[nodiscard]] bool is_ripe() const noexcept { return !takes_batches() || batching_.is_ripe(); }
+  [[nodiscard]] bool is_batch_wanted() const noexcept {
+    return batching_.is_gathered() || batching_.is_full() || capacity_.load(std::memory_order_seq_cst) == 0 ||
+           waiting_streams_.load(std::memory_order_seq_cst) > 0;
+  }
+  [[nodiscard]] bool is_last_batch() const noexcept;
+  void start_last_batch() noexcept;
+  void wake_for_batch() noexcept;
+  void push_ready(cell& newest) noexcept;
+  void set_next_batch() noexcept;
+  void enqueue_for_batch(cell& newest, cell& oldest) noexcept;
+  void count_forming() noexcept;
+  [[nodiscard]] cell* take_batch(row& unwanted) noexcept;
+  [[nodiscard]] cell* run_batch(cell& first) noexcept;
+  void execute_batch(cell& first, bool has_slot, row& done, row& later) noexcept;
+  [[nodiscard]] bool execute_alone(cell& runnable) noexcept;
+  [[nodiscard]] std::uint32_t items_running(std::uint64_t word) const noexcept {
+    std::uint32_t const bodies = runner_word::running_in(word);
+    return takes_batches() ? std::max(bodies, batching_.running()) : bodies;
   }
 
   // Running.
@@ -169,6 +212,7 @@ class stage_state final : public stage_core {
   std::size_t max_errors_ = 0;
   std::atomic<std::int64_t> byte_budget_{0};
   std::atomic<bool> results_differ_{false};         // in size, so their bytes are counted
+  std::atomic<batch_body*> batch_body_{nullptr};    // null where the body takes single items
   std::atomic<runner_node*> node_{nullptr};         // set at the first scatter, kept when the core is used again
   std::atomic<bool> short_bodies_{false};           // they take less time than it takes to wake a thread
   std::atomic<std::uint64_t> cancelled_before_{0};  // tickets; written under ready_mutex_
@@ -213,6 +257,7 @@ class stage_state final : public stage_core {
   std::uint64_t first_total_ = 0;            // items of the core, when the stage was opened
   std::recursive_mutex ending_mutex_;        // what is ended may let go of what cancels the stage
   int endings_ = 0;                          // guarded by ending_mutex_
+  batching batching_;
 };
 
 /// While it lives, the body that this thread is in, if any, leaves its place among the running ones to another one.

@@ -88,6 +88,7 @@ void cell::wait_for_stream() noexcept {
   reader waiting{stage()};
   link wait{.next = nullptr, .who = &waiting};
   stage().add_waiting_stream(1);
+  stage_state::of(*this).look_for_last_batch();
   if (!subscribe(wait)) return stage().add_waiting_stream(-1);
   slot_given_back const meanwhile;
   waiting.here.sleep();
@@ -125,6 +126,7 @@ void notify(void const* address) noexcept {
 
 bool cell_batch::wait_all() const noexcept {
   if (empty()) return true;
+  batch_wanted const meanwhile{stage_state::of(front()), batch_wanted::by::gather};
   cells_.back()->wait();  // the last is usually the last to finish: one sleep instead of many
   bool all_good = true;
   for (std::size_t i = first_; i < cells_.size(); ++i) {
@@ -157,7 +159,8 @@ bool cell_batch::wait_all(std::function<void(progress const&)> const& report) co
   for (tally::one& each : ones) {
     if (!each.watched->subscribe(each.wait)) counted.count(*each.watched);
   }
-  {
+  if (!empty()) {
+    batch_wanted const wanted{stage_state::of(front()), batch_wanted::by::gather};
     slot_given_back const meanwhile;
     while (now.done + now.failed < now.total) {
       now = counted.after(now);

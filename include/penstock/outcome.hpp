@@ -30,10 +30,8 @@ class outcome {
   template <class Value = stored>
     requires(!std::is_same_v<std::remove_cvref_t<Value>, outcome> &&
              !std::is_same_v<std::remove_cvref_t<Value>, std::exception_ptr> && std::is_convertible_v<Value, stored>)
-  outcome(Value&& value)  // NOLINT(google-explicit-constructor): as a T is returned from a function
-      : result_{std::in_place_index<0>, std::forward<Value>(value)} {}
-  outcome(std::exception_ptr why)  // NOLINT(google-explicit-constructor)
-      : result_{std::in_place_index<1>, detail::error_of(std::move(why))} {}
+  explicit(false) outcome(Value&& value) : result_{std::in_place_index<0>, std::forward<Value>(value)} {}
+  explicit(false) outcome(std::exception_ptr why) : result_{std::in_place_index<1>, detail::error_of(std::move(why))} {}
   outcome(std::size_t index, stored value) : result_{std::in_place_index<0>, std::move(value)}, index_{index} {}
   outcome(std::size_t index, item_error error) : result_{std::in_place_index<1>, std::move(error)}, index_{index} {}
 

@@ -2,6 +2,7 @@
 #pragma once
 
 /// Everything a user of penstock needs. Includes the standard library only.
+#include <penstock/batch.hpp>
 #include <penstock/error.hpp>
 #include <penstock/future.hpp>
 #include <penstock/gather_options.hpp>

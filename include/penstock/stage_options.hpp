@@ -53,6 +53,16 @@ struct stage_options {
   /// cancel(). At least 1.
   std::size_t max_errors = unlimited;
 
+  /// How many items a body that takes a penstock::batch is given at once, at most; at least 1, no more than `.capacity`, and 1
+  /// for a body that takes single items. The body runs when that many are ready, or when the first of them has waited for
+  /// `.batch_wait`, or when somebody waits in gather() or has called close(), here or further down the chain, and no other
+  /// item could join. A wait for a single future is not enough: many threads may each scatter one item and wait for it.
+  std::size_t batch = 1;
+
+  /// How long an item waits for others to make a batch, at most, once it could run; to within a few milliseconds, at most
+  /// 24 hours. With 0 the body takes what is there.
+  std::chrono::milliseconds batch_wait{2};
+
   /// Whether results that nobody holds a future of are let go at once, so that a stage which is run for its effects can
   /// run for ever. Its gather() and outcomes() then return failures only.
   bool discard_results = false;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <penstock/batch.hpp>
+#include <penstock/detail/batch_body.hpp>
 #include <penstock/detail/call.hpp>
 #include <penstock/detail/signature.hpp>
 #include <penstock/detail/stage_core.hpp>
@@ -36,6 +38,17 @@ namespace penstock {
 /// drop its item: the stage's results are T, and what depends on a dropped item is dropped too. A body that takes
 /// std::stop_token first is told when cancel() or the destructor want it to stop; the token is no argument of scatter().
 ///
+/// A body that takes a penstock::batch<T>, many items at once, returns std::vector<R>, one value for each, or
+/// std::vector<outcome<R>>, where an error fails its own item only; or void. Its stage is a thread_stage<R(T)>: single Ts
+/// are scattered, and single Rs come back, in scatter order; a plain call is a batch of one. See stage_options::batch for
+/// when it runs. Items that were cancelled, or whose input failed, are in no batch. When the body throws for more than one,
+/// it is run again on one half after the other, until the item that it throws for stands alone and fails; `.attempts` and
+/// `.backoff` are for that one, and for one that failed by its outcome. (If the stage has been cancelled meanwhile, all of
+/// them fail with what was thrown.) If the body returns another number of values than it was given items, all of them fail.
+/// Arguments survive such runs: a `batch<T const>` refers to them; a `batch<T>` has copies for every run but the last
+/// possible one, that of a single item. What cannot be copied is referred to, and a further run sees what the body has done
+/// to it.
+///
 /// Thread-safe: any thread may scatter, gather and ask. There is one body object, which several threads call at once.
 /// scatter() blocks at capacity, gather() and outcomes() until the items are finished. The destructor cancels what has not
 /// started and waits for running bodies, so a body must not destroy its own stage; futures outlive it. A moved-from stage
@@ -49,9 +62,16 @@ template <class R, class... P>
 class thread_stage<R(P...)> {
   // A stage is callable itself, but to take one as a body is always a copy that was not meant.
   template <class Body>
+  static constexpr bool takes_one =
+      std::is_invocable_r_v<R, std::decay_t<Body>&, P...> || detail::takes_stop_token<std::decay_t<Body>, R, P...>;
+  template <class Body>
+  static constexpr bool takes_batches = [] {
+    if constexpr (takes_one<Body>) return false;
+    else return detail::batch_form<std::decay_t<Body>, R, P...>::fits;
+  }();
+  template <class Body>
   static constexpr bool accepts =
-      (std::is_invocable_r_v<R, std::decay_t<Body>&, P...> || detail::takes_stop_token<std::decay_t<Body>, R, P...>) &&
-      !std::is_same_v<std::remove_cvref_t<Body>, thread_stage>;
+      (takes_one<Body> || takes_batches<Body>) && !std::is_same_v<std::remove_cvref_t<Body>, thread_stage>;
 
  public:
   using result_type = typename detail::result_of<R>::type;
@@ -60,8 +80,9 @@ class thread_stage<R(P...)> {
   template <class Body>
     requires accepts<Body>
   thread_stage(stage_options const& options, Body&& body)
-      : body_{std::make_unique<detail::stored_body<std::decay_t<Body>, R, P...>>(std::forward<Body>(body))},
-        core_{(check_attempts(options.attempts), &detail::stage_core::open(options, body_.get(), sizes()))} {}
+      : body_{std::make_unique<stored<std::decay_t<Body>>>(std::forward<Body>(body))},
+        core_{(check_attempts<Body>(options.attempts),
+               &detail::stage_core::open(options, body_.get(), sizes(), body_->as_batch_body()))} {}
   template <class Body>
     requires accepts<Body>
   thread_stage(int concurrency, Body&& body)
@@ -195,6 +216,18 @@ class thread_stage<R(P...)> {
   template <class Stage, std::ranges::view Source, class Window>
   friend class detail::source_reader;
 
+  template <class Body>
+  struct stored_as {
+    using type = detail::stored_body<Body, R, P...>;
+  };
+  template <class Body>
+    requires takes_batches<Body>
+  struct stored_as<Body> {
+    using type = detail::stored_batch_body<Body, R, P...>;
+  };
+  template <class Body>
+  using stored = typename stored_as<Body>::type;
+
   struct retire {
     void operator()(detail::stage_core* core) const noexcept { core->retire(); }
   };
@@ -218,8 +251,9 @@ class thread_stage<R(P...)> {
   }
 
   // What cannot be copied for every attempt is known from the signature.
+  template <class Body>
   static void check_attempts(int attempts) {
-    if (attempts <= 1) return;
+    if (attempts <= 1 || takes_batches<Body>) return;
     int number = 0;
     [[maybe_unused]] auto const check = [&](bool survives) {
       ++number;

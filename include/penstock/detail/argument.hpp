@@ -71,6 +71,8 @@ class lent {
   /// Whether the value is as it was after a call for which it was not movable.
   static constexpr bool survives = copyable<Value>::value || binds_to<P, Value> || views<P, Value> ||
                                    (std::is_lvalue_reference_v<P> && std::is_same_v<object, Value>);
+  /// The same for place().
+  static constexpr bool survives_in_batch = survives || std::is_same_v<object, Value>;
 
   lent(Value& value, bool movable) noexcept : value_{&value}, movable_{movable} {}
 
@@ -85,6 +87,18 @@ class lent {
     } else {
       return convert<object>();
     }
+  }
+
+  /// For a body that takes many at once: the value itself where it is only read (not `changed`), is movable or cannot be
+  /// copied; else an object made in `own`, as for a parameter by value.
+  P& place(std::optional<P>& own, [[maybe_unused]] bool changed)
+    requires std::is_same_v<P, object>
+  {
+    if constexpr (std::is_same_v<P, Value>) {
+      if (!changed || movable_ || !copyable<Value>::value) return *value_;
+    }
+    if constexpr (is_mutable_view) return own.emplace(*value_);
+    else return own.emplace(convert<object>());
   }
 
  private:

@@ -23,6 +23,8 @@ class erased_body {
   virtual ~erased_body() = default;
   /// `stage` is asked for its stop token if the body takes one.
   virtual R call(stage_core& stage, P... parameters) = 0;
+  /// The same body, if it takes batches; else null.
+  virtual batch_body* as_batch_body() noexcept { return nullptr; }
 };
 
 template <class Body, class R, class... P>
@@ -69,12 +71,75 @@ struct matching<Unpack, type_list<P...>, type_list<H...>, At, First, Rest...> {
   using holders = type_list<H...>;
 };
 
+/// A cell whose parameter can be one item of a batch, whatever holds its argument.
+template <class R, class P>
+class batch_item : public result_cell<typename result_of<R>::type> {
+ public:
+  [[nodiscard]] virtual bool has_failed_input() const noexcept = 0;
+  /// The item, for one run of the body; see lent::place().
+  [[nodiscard]] virtual P& lend_item(std::optional<P>& own, bool changed, bool last) = 0;
+
+  using cell::failed_attempts;
+  template <class Result>
+  void keep(Result&& given) {
+    if constexpr (result_of<R>::may_drop) {
+      this->value_ = std::forward<Result>(given);
+      if (!this->value_) return this->fail(this->stage().dropped_failure(*this), false);
+    } else {
+      this->value_.emplace(std::forward<Result>(given));
+    }
+    this->note_result();
+    this->forget_failure();
+  }
+  void keep_nothing() noexcept {
+    this->value_.emplace();
+    this->forget_failure();
+  }
+  /// What is being handled has ended one more attempt; call it in the handler.
+  void fail_attempt() noexcept {
+    this->fail(this->stage().failure_of_current_exception(*this, failed_attempts() + 1), false);
+  }
+
+ protected:
+  using result_cell<typename result_of<R>::type>::result_cell;
+  ~batch_item() = default;
+};
+
+/// The part of a call that depends on whether it can be in a batch.
+template <class Call, class R, class... P>
+class call_base : public result_cell<typename result_of<R>::type> {
+ protected:
+  ~call_base() = default;
+
+ private:
+  friend Call;
+  call_base(stage_core& stage, place const& taken) noexcept : result_cell<typename result_of<R>::type>{stage, taken} {}
+};
+template <class Call, class R, class P>
+  requires is_batchable<R, P>
+class call_base<Call, R, P> : public batch_item<R, P> {
+ public:
+  [[nodiscard]] bool has_failed_input() const noexcept final { return self().gravest_input() != nullptr; }
+  [[nodiscard]] P& lend_item(std::optional<P>& own, bool changed, bool last) final {
+    return const_cast<Call&>(self()).lend_first(last).place(own, changed);
+  }
+
+ protected:
+  ~call_base() = default;
+
+ private:
+  friend Call;
+  call_base(stage_core& stage, place const& taken) noexcept : batch_item<R, P>{stage, taken} {}
+
+  [[nodiscard]] Call const& self() const noexcept { return static_cast<Call const&>(*this); }
+};
+
 /// The cell of one call of a body R(P...), with its arguments in holders H.
 template <class Signature, class Holders>
 class call;
 
 template <class R, class... P, class... H>
-class call<R(P...), type_list<H...>> final : public result_cell<typename result_of<R>::type> {
+class call<R(P...), type_list<H...>> final : public call_base<call<R(P...), type_list<H...>>, R, P...> {
  public:
   /// A new cell, with a handle for a future. Its inputs are claimed, and nobody knows it yet.
   /// Throws what copying or converting an argument throws, already_gathered, and std::invalid_argument where an argument
@@ -109,7 +174,8 @@ class call<R(P...), type_list<H...>> final : public result_cell<typename result_
   void without_future() noexcept { this->renounce_handle(); }
 
  private:
-  using base = result_cell<typename result_of<R>::type>;
+  using base = call_base<call, R, P...>;
+  friend base;
   static constexpr bool is_charged = (H::is_charged || ...);
   static constexpr std::size_t inputs = (std::size_t{0} + ... + H::inputs);
 
@@ -227,11 +293,23 @@ class call<R(P...), type_list<H...>> final : public result_cell<typename result_
                                .template lend<sources[K].element, std::tuple_element_t<K, std::tuple<P...>>>(true));
 
   void check_attempts() const {
+    stage_core& stage = this->stage();
     [&]<std::size_t... K>(std::index_sequence<K...>) {
+      if constexpr (!(lent_to<K>::survives_in_batch && ...)) {
+        if (stage.batch_limit() > 1) stage.throw_not_repeatable();
+      }
       if constexpr (!(lent_to<K>::survives && ...)) {
-        if (this->stage().attempts() > 1) this->stage().throw_not_repeatable();
+        if (stage.attempts() > 1 && !((stage.batch_limit() > 0 && lent_to<K>::survives_in_batch) && ...)) {
+          stage.throw_not_repeatable();
+        }
       }
     }(std::index_sequence_for<P...>{});
+  }
+
+  // What parameter 0 is lent by, for a batch.
+  auto lend_first(bool last) {
+    return std::get<sources[0].holder>(holders_)
+        .template lend<sources[0].element, std::tuple_element_t<0, std::tuple<P...>>>(last);
   }
 
   template <std::size_t... K>

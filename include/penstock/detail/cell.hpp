@@ -143,6 +143,7 @@ class alignas(64) cell : public waiter {  // order_list keeps marks in the low b
   friend class order_list;
   friend class ready_cells;
   friend class cell_reader;
+  friend struct cell_row;
 
   /// Runs the body on the arguments, or, with a reason, refuses to; keeps result or failure and lets the arguments go.
   /// False when the body has thrown and is to be tried again later; then nothing has gone.

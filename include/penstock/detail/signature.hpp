@@ -1,9 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <penstock/batch.hpp>
+
 #include <optional>
 #include <stop_token>
 #include <type_traits>
+#include <vector>
+
+namespace penstock {
+template <class T>
+class outcome;
+}  // namespace penstock
 
 namespace penstock::detail {
 
@@ -53,13 +61,103 @@ struct without_stop_token<R(First, P...)> {
   using type = R(P...);
 };
 
+/// What a batch body makes of one item, by what it returns for the batch.
+template <class Made>
+struct batch_result {
+  static constexpr bool fits = false;
+};
+template <>
+struct batch_result<void> {
+  static constexpr bool fits = true;
+  static constexpr bool makes_outcomes = false;
+  using type = void;
+};
+template <class R>
+struct batch_result<std::vector<R>> {
+  static constexpr bool fits = true;
+  static constexpr bool makes_outcomes = false;
+  using type = R;
+};
+template <class R>
+struct batch_result<std::vector<outcome<R>>> {
+  static constexpr bool fits = true;
+  static constexpr bool makes_outcomes = true;
+  using type = R;
+};
+
+// A batch body is one of single items to those who scatter and gather.
+template <class Signature>
+struct of_one_item {
+  using type = Signature;
+};
+template <class Made, class Batch, class T>
+struct of_one_item_of_batch {
+  static_assert(batch_result<Made>::fits,
+                "a body that takes a penstock::batch returns std::vector<R>, std::vector<outcome<R>> or void");
+  using type = typename batch_result<Made>::type(std::remove_const_t<T>);
+};
+template <class Made, class T>
+struct of_one_item<Made(batch<T>)> : of_one_item_of_batch<Made, batch<T>, T> {};
+template <class Made, class T>
+struct of_one_item<Made(batch<T> const&)> : of_one_item_of_batch<Made, batch<T>, T> {};
+
 /// What is scattered and gathered: the body's parameters without its stop token, and what it returns.
 template <has_signature Body>
-using signature_t = typename without_stop_token<typename signature<std::decay_t<Body>>::type>::type;
+using signature_t =
+    typename of_one_item<typename without_stop_token<typename signature<std::decay_t<Body>>::type>::type>::type;
 
 template <class Body, class R, class... P>
 inline constexpr bool takes_stop_token =
     !std::is_invocable_r_v<R, Body&, P...> && std::is_invocable_r_v<R, Body&, std::stop_token, P...>;
+
+/// Whether items of a parameter P can be in a batch, and results R come from it: values, which can be moved.
+template <class R, class P>
+inline constexpr bool is_batchable = std::is_object_v<P> && !std::is_const_v<P> && !std::is_abstract_v<P> &&
+                                     std::is_move_constructible_v<P> && !std::is_reference_v<R>;
+
+/// How a body takes batches of items P for results R, if it does.
+template <class Body, class R, class... P>
+struct batch_form {
+  static constexpr bool fits = false;
+};
+template <class Body, class Item, bool Token, class Made>
+struct fitting_batch_form {
+  static constexpr bool fits = true;
+  static constexpr bool takes_token = Token;
+  static constexpr bool makes_outcomes = batch_result<Made>::makes_outcomes;
+  using item = Item;
+  using made = Made;
+};
+template <class Body, class R, class P>
+  requires is_batchable<R, P>
+struct batch_form<Body, R, P> {
+ private:
+  template <class... A>
+  static constexpr bool makes_results = [] {
+    if constexpr (std::is_invocable_v<Body&, A...>) {
+      using of = batch_result<std::remove_cvref_t<std::invoke_result_t<Body&, A...>>>;
+      if constexpr (of::fits) return std::is_same_v<typename of::type, R>;
+    }
+    return false;
+  }();
+  template <class Item, bool Token, class... A>
+  using fitting = fitting_batch_form<Body, Item, Token, std::remove_cvref_t<std::invoke_result_t<Body&, A...>>>;
+
+  static constexpr auto choose() {
+    using read = batch<P const>;
+    using changed = batch<P>;
+    using token = std::stop_token;
+    if constexpr (makes_results<read>) return fitting<P const, false, read>{};
+    else if constexpr (makes_results<changed>) return fitting<P, false, changed>{};
+    else if constexpr (makes_results<token, read>) return fitting<P const, true, token, read>{};
+    else if constexpr (makes_results<token, changed>) return fitting<P, true, token, changed>{};
+    else return batch_form<Body, R>{};
+  }
+
+ public:
+  using type = decltype(choose());
+  static constexpr bool fits = type::fits;
+};
 
 /// What a body that returns R results in: a T for std::optional<T>, which may drop the item.
 template <class R>

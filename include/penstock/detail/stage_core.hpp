@@ -2,6 +2,7 @@
 #pragma once
 
 #include <penstock/detail/cell.hpp>
+#include <penstock/detail/cell_row.hpp>
 #include <penstock/error.hpp>
 #include <penstock/gather_options.hpp>
 #include <penstock/stage_options.hpp>
@@ -76,6 +77,20 @@ class ready_cells {
   int size_ = 0;
 };
 
+/// A body that takes batches, as the engine sees it.
+class batch_body {
+ public:
+  /// Whether a ready cell of its stage has an input without a value, so that the body is not to see it.
+  [[nodiscard]] virtual bool has_failed_input(cell const& ready) const noexcept = 0;
+  /// Runs the body on cells, which may be more than once. Appends each to `done`, with its result or failure, or to `later`,
+  /// where it is to be tried again.
+  virtual void run(stage_core& stage, cell_row group, cell_row& done, cell_row& later) noexcept = 0;
+
+ protected:
+  batch_body() = default;
+  ~batch_body() = default;
+};
+
 /// What a stage's types tell of the memory that its items need.
 struct item_sizes {
   std::size_t fixed = 0;        // of the parameters whose size is always the same
@@ -97,7 +112,8 @@ struct item_place : place {
 class stage_core {
  public:
   /// A core that is not in use, set up from checked options. Throws std::invalid_argument.
-  static stage_core& open(stage_options const& options, void* body, item_sizes const& sizes = {});
+  static stage_core& open(stage_options const& options, void* body, item_sizes const& sizes = {},
+                          batch_body* batches = nullptr);
   /// Cancels what has not started, waits for running bodies, drops what could still be gathered.
   void retire() noexcept;
 
@@ -117,7 +133,7 @@ class stage_core {
   void discharge_arguments(std::size_t bytes) noexcept;
   /// A stream that takes results comes and goes, and waits for one.
   void add_stream(int change) noexcept { streams_.fetch_add(change, std::memory_order_relaxed); }
-  void add_waiting_stream(int change) noexcept { waiting_streams_.fetch_add(change, std::memory_order_relaxed); }
+  void add_waiting_stream(int change) noexcept { waiting_streams_.fetch_add(change, std::memory_order_seq_cst); }
   /// Puts a new cell in its place.
   static void publish(cell& added) noexcept;
 
@@ -156,6 +172,8 @@ class stage_core {
   [[nodiscard]] bool runs_inline() const noexcept { return runs_inline_; }
   [[nodiscard]] bool discards() const noexcept { return discards_; }
   [[nodiscard]] int attempts() const noexcept { return attempts_; }
+  /// Of how many items the body may be run on at once; 0 where it does not take batches.
+  [[nodiscard]] std::size_t batch_limit() const noexcept { return batch_limit_; }
   [[nodiscard]] std::chrono::milliseconds backoff() const noexcept { return backoff_; }
   [[nodiscard]] std::shared_ptr<std::string const> const& name() const noexcept { return name_; }
   [[nodiscard]] std::uint32_t serial() const noexcept { return serial_; }
@@ -165,6 +183,8 @@ class stage_core {
 
   /// Whether an item of which an attempt has failed is to be tried again; counts that.
   [[nodiscard]] bool tries_again(cell const& failed) noexcept;
+  /// Whether its body may be run once more on an item that it has begun with.
+  [[nodiscard]] bool may_run_again(cell const& started) const noexcept;
   /// The record of what a body has just thrown; call it in the handler.
   [[nodiscard]] failure_ptr failure_of_current_exception(cell const& failed, int attempt) const noexcept;
   [[nodiscard]] failure_ptr dropped_failure(cell const& dropped) const noexcept;
@@ -182,6 +202,7 @@ class stage_core {
   bool runs_inline_ = false;
   bool discards_ = false;
   int attempts_ = 1;
+  std::size_t batch_limit_ = 0;
   std::chrono::milliseconds backoff_{0};
   std::uint32_t serial_ = 0;  // of the stage; guarded by the registry's mutex
   std::shared_ptr<std::string const> name_;

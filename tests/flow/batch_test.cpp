@@ -1,0 +1,574 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <penstock/batch.hpp>
+
+#include <penstock/thread_stage.hpp>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <barrier>
+#include <chrono>
+#include <cstddef>
+#include <exception>
+#include <future>
+#include <iterator>
+#include <latch>
+#include <memory>
+#include <mutex>
+#include <numeric>
+#include <optional>
+#include <random>
+#include <ranges>
+#include <stdexcept>
+#include <stop_token>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+using namespace std::chrono_literals;
+
+namespace {
+
+using penstock::batch;
+using penstock::error_kind;
+using penstock::future;
+using penstock::outcome;
+using penstock::stage_options;
+using penstock::thread_stage;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::SizeIs;
+
+// The sizes of the batches that a body was called with.
+class call_log {
+ public:
+  void add(std::size_t size) {
+    std::lock_guard const lock{mutex_};
+    sizes_.push_back(size);
+  }
+  [[nodiscard]] std::vector<std::size_t> sizes() const {
+    std::lock_guard const lock{mutex_};
+    return sizes_;
+  }
+  [[nodiscard]] std::vector<std::size_t> sorted() const {
+    auto found = sizes();
+    std::ranges::sort(found);
+    return found;
+  }
+
+ private:
+  std::mutex mutable mutex_;
+  std::vector<std::size_t> sizes_;
+};
+
+// Doubles every number, and logs how many there were.
+auto doubling(call_log& calls) {
+  return [&calls](batch<int const> numbers) {
+    calls.add(numbers.size());
+    std::vector<int> doubled;
+    for (int const number : numbers) doubled.push_back(2 * number);
+    return doubled;
+  };
+}
+
+std::string error_of(auto const& call) {
+  try {
+    call();
+  } catch (std::invalid_argument const& thrown) {
+    return thrown.what();
+  }
+  return "nothing was thrown";
+}
+
+// No test may depend on it: as long as this, no batch starts because its time has come.
+constexpr auto for_ever = 1h;
+
+// ---- what a body sees
+
+TEST(Batch, IsARandomAccessRangeOfItemsWithTheirIndices) {
+  static_assert(std::random_access_iterator<batch<int>::iterator>);
+  static_assert(std::ranges::random_access_range<batch<int const>> && std::ranges::sized_range<batch<int const>>);
+  static_assert(std::is_same_v<std::ranges::range_reference_t<batch<std::string>>, std::string&>);
+  static_assert(std::is_same_v<std::ranges::range_reference_t<batch<std::string const>>, std::string const&>);
+  thread_stage stage{stage_options{.concurrency = 1, .batch = 4, .batch_wait = for_ever}, [](batch<int> items) {
+                       EXPECT_EQ(items.end() - items.begin(), static_cast<std::ptrdiff_t>(items.size()));
+                       EXPECT_EQ(&items.begin()[1], &items[1]);
+                       EXPECT_EQ(&items.back(), &items[items.size() - 1]);
+                       std::ranges::reverse(std::views::counted(items.begin(), 2));
+                       std::vector<std::string> texts;
+                       for (std::size_t i = 0; i < items.size(); ++i) {
+                         texts.push_back(std::to_string(items.index(i)) + ":" + std::to_string(items[i]));
+                       }
+                       return texts;
+                     }};
+  static_assert(std::is_same_v<decltype(stage), thread_stage<std::string(int)>>);
+  for (int i = 0; i < 4; ++i) stage.scatter(10 + i);
+  EXPECT_THAT(stage.gather(), ElementsAre("0:11", "1:10", "2:12", "3:13"));
+}
+
+TEST(Batch, TheStageIsOneOfSingleItems) {
+  auto const of_const = [](batch<std::string const> all) { return std::vector<std::size_t>(all.size()); };
+  auto const by_reference = [](std::stop_token const&, batch<int> const& all) {
+    return std::vector<outcome<bool>>(all.size());
+  };
+  auto const of_void = [](std::stop_token, batch<std::unique_ptr<int>>) {};
+  static_assert(std::is_same_v<decltype(thread_stage{of_const}), thread_stage<std::size_t(std::string)>>);
+  static_assert(std::is_same_v<decltype(thread_stage{by_reference}), thread_stage<bool(int)>>);
+  static_assert(std::is_same_v<decltype(thread_stage{of_void}), thread_stage<void(std::unique_ptr<int>)>>);
+  // A signature that is spelled out takes both kinds of bodies.
+  thread_stage<int(int)> plain{[](auto x) { return x; }};
+  thread_stage<int(int)> batched{{.batch = 2},
+                                 [](batch<int const> all) { return std::vector<int>(all.begin(), all.end()); }};
+  plain.scatter(batched.scatter(5));
+  EXPECT_THAT(plain.gather(), ElementsAre(5));
+}
+
+TEST(Batch, FullOnesRunWithoutWaitingForTime) {
+  call_log calls;
+  thread_stage stage{{.concurrency = 3, .batch = 4, .batch_wait = for_ever}, doubling(calls)};
+  std::vector<future<int>> all;
+  for (int i = 0; i < 12; ++i) all.push_back(stage.scatter(i));
+  for (int i = 0; i < 12; ++i) EXPECT_EQ(all[static_cast<std::size_t>(i)].get(), 2 * i);
+  EXPECT_THAT(calls.sizes(), ElementsAre(4, 4, 4));
+}
+
+TEST(Batch, SeveralRunAtOnce) {
+  std::barrier together{2};
+  thread_stage stage{{.concurrency = 2, .batch = 3, .batch_wait = for_ever}, [&](batch<int const> all) {
+                       together.arrive_and_wait();
+                       return std::vector<int>(all.size(), 1);
+                     }};
+  for (int i = 0; i < 6; ++i) stage.scatter(i);
+  EXPECT_THAT(stage.gather(), SizeIs(6));
+}
+
+TEST(Batch, MoveOnlyItemsAndResultsPass) {
+  thread_stage stage{{.batch = 8, .batch_wait = for_ever}, [](batch<std::unique_ptr<int>> all) {
+                       std::vector<std::unique_ptr<int>> passed;
+                       for (auto& each : all) passed.push_back(std::move(each));
+                       return passed;
+                     }};
+  thread_stage read{2, [](std::unique_ptr<int> one) { return *one; }};
+  for (int i = 0; i < 5; ++i) read.scatter(stage.scatter(std::make_unique<int>(i)));
+  EXPECT_THAT(read.gather(), ElementsAre(0, 1, 2, 3, 4));
+}
+
+TEST(Batch, OneThatIsReadRefersToSharedArguments) {
+  thread_stage make{1, [](int x) { return std::vector<int>{x}; }};
+  std::atomic<int const*> seen{nullptr};
+  thread_stage look{{.batch = 2, .batch_wait = for_ever}, [&](batch<std::vector<int> const> all) {
+                      seen = all[0].data();
+                      return std::vector<int>(all.size());
+                    }};
+  auto const made = make.scatter(1);
+  look.scatter(made);
+  look.scatter(made);
+  look.gather();
+  EXPECT_EQ(seen, made.get().data());
+}
+
+TEST(Batch, OneThatIsChangedChangesNobodyElsesArguments) {
+  thread_stage make{1, [](int x) { return std::vector<int>{x}; }};
+  thread_stage clear{{.batch = 2, .batch_wait = for_ever}, [&](batch<std::vector<int>> all) {
+                       for (auto& each : all) each.clear();
+                     }};
+  auto const made = make.scatter(1);
+  clear.scatter(made);
+  clear.scatter(made);
+  clear.gather();
+  EXPECT_THAT(made.get(), ElementsAre(1));
+}
+
+TEST(Batch, ItemsMayBeDropped) {
+  thread_stage even{{.batch = 4, .batch_wait = for_ever}, [](batch<int const> all) {
+                      std::vector<std::optional<int>> kept;
+                      for (int const each : all) kept.push_back(each % 2 == 0 ? std::optional{each} : std::nullopt);
+                      return kept;
+                    }};
+  for (int i = 0; i < 6; ++i) even.scatter(i);
+  EXPECT_THAT(even.gather(), ElementsAre(0, 2, 4));
+  EXPECT_EQ(even.stats().dropped, 3U);
+}
+
+TEST(Batch, APlainCallIsABatchOfOne) {
+  call_log calls;
+  thread_stage stage{{.batch = 8}, doubling(calls)};
+  EXPECT_EQ(stage(21), 42);
+  EXPECT_THAT(calls.sizes(), ElementsAre(1));
+  thread_stage failing{{.batch = 8}, [](batch<int const>) {
+                         std::vector<outcome<int>> made;
+                         made.emplace_back(std::make_exception_ptr(std::out_of_range{"no"}));
+                         return made;
+                       }};
+  EXPECT_THROW(failing(1), std::out_of_range);
+  thread_stage forgetful{{.batch = 8}, [](batch<int const>) { return std::vector<int>{}; }};
+  EXPECT_THROW(forgetful(1), std::logic_error);
+}
+
+TEST(Batch, InlineStagesHaveBatchesOfOne) {
+  std::vector<std::size_t> indices;
+  thread_stage stage{{.concurrency = 0, .attempts = 2, .backoff = 1ms, .batch = 8, .batch_wait = for_ever},
+                     [&, failed = false](batch<int> all) mutable {
+                       EXPECT_EQ(all.size(), 1U);
+                       indices.push_back(all.index(0));
+                       if (all[0] == 1 && !std::exchange(failed, true)) throw std::runtime_error{"once"};
+                       return std::vector<int>{all[0]++};
+                     }};
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(stage.scatter(i).ready());
+  EXPECT_THAT(stage.gather(), ElementsAre(0, 1, 2));
+  EXPECT_THAT(indices, ElementsAre(0, 1, 1, 2));
+  EXPECT_EQ(stage.stats().retried, 1U);
+}
+
+TEST(Batch, OptionsAreChecked) {
+  auto const one = [](int x) { return x; };
+  auto const many = [](batch<int> all) { return std::vector<int>(all.size()); };
+  EXPECT_THAT(error_of([&] { thread_stage stage{{.batch = 0}, many}; }),
+              HasSubstr(".batch is 0; it must be at least 1"));
+  EXPECT_THAT(error_of([&] { thread_stage stage{{.batch = 2}, one}; }),
+              HasSubstr(".batch is 2; it must be 1 for a body that takes single items"));
+  EXPECT_THAT(error_of([&] { thread_stage stage{stage_options{.capacity = 4, .batch = 5}, many}; }),
+              HasSubstr(".batch is 5; at most .capacity = 4"));
+  EXPECT_THAT(error_of([&] { thread_stage stage{{.batch_wait = -1ms}, many}; }), HasSubstr("must not be negative"));
+  EXPECT_THAT(error_of([&] { thread_stage stage{{.batch_wait = 25h}, many}; }), HasSubstr("at most 24 hours"));
+  EXPECT_NO_THROW((thread_stage{stage_options{.capacity = 4, .batch = 4, .batch_wait = 24h}, many}));
+  EXPECT_NO_THROW(thread_stage{one});
+  EXPECT_NO_THROW(thread_stage{many});
+}
+
+// ---- when a batch starts
+
+TEST(Batch, GatherDoesNotWaitForTime) {
+  call_log calls;
+  thread_stage stage{{.batch = 32, .batch_wait = for_ever}, doubling(calls)};
+  for (int round = 0; round < 3; ++round) {
+    for (int i = 0; i < 5; ++i) stage.scatter(i);
+    EXPECT_THAT(stage.gather(), ElementsAre(0, 2, 4, 6, 8));
+  }
+  stage.scatter_many(std::views::iota(0, 5));
+  EXPECT_THAT(stage.outcomes(), SizeIs(5));
+  stage.scatter_many(std::views::iota(0, 5));
+  EXPECT_TRUE(stage.gather_for(for_ever));
+  stage.scatter_many(std::views::iota(0, 5));
+  int reports = 0;
+  EXPECT_THAT(stage.gather({.progress = [&](auto const&) { ++reports; }}), SizeIs(5));
+  EXPECT_GT(reports, 0);
+  EXPECT_THAT(calls.sizes(), ElementsAre(5, 5, 5, 5, 5, 5));
+}
+
+TEST(Batch, CloseDoesNotWaitForTime) {
+  call_log calls;
+  thread_stage stage{{.batch = 32, .batch_wait = for_ever}, doubling(calls)};
+  std::vector<future<int>> all;
+  for (int i = 0; i < 5; ++i) all.push_back(stage.scatter(i));
+  stage.close();
+  for (auto const& each : all) each.wait();
+  EXPECT_THAT(calls.sizes(), ElementsAre(5));
+}
+
+TEST(Batch, ItemsThatComeFromAnotherStageAreWaitedFor) {
+  call_log calls;
+  std::latch gathering{1};
+  std::barrier all_in{6};
+  thread_stage first{{.concurrency = 5}, [&](int x) {
+                       all_in.arrive_and_wait();
+                       gathering.wait();
+                       return x;
+                     }};
+  thread_stage stage{{.batch = 32, .batch_wait = for_ever}, doubling(calls)};
+  for (int i = 0; i < 5; ++i) stage.scatter(first.scatter(i));
+  stage.scatter(5);
+  all_in.arrive_and_wait();
+  auto gathered = std::async(std::launch::async, [&] { return stage.gather(); });
+  EXPECT_EQ(gathered.wait_for(20ms), std::future_status::timeout) << "it waits for five that may come";
+  gathering.count_down();
+  EXPECT_THAT(gathered.get(), ElementsAre(0, 2, 4, 6, 8, 10));
+  EXPECT_THAT(calls.sizes(), ElementsAre(6));
+}
+
+TEST(Batch, AFailedInputIsNotWaitedFor) {
+  call_log calls;
+  std::latch go{1};
+  thread_stage first{{.concurrency = 2}, [&](int x) {
+                       go.wait();
+                       if (x > 2) throw std::runtime_error{"no"};
+                       return x;
+                     }};
+  thread_stage stage{{.batch = 32, .batch_wait = for_ever}, doubling(calls)};
+  for (int i = 1; i < 4; ++i) stage.scatter(first.scatter(i));
+  stage.scatter(0);
+  auto gathered = std::async(std::launch::async, [&] { return stage.outcomes(); });
+  go.count_down();
+  auto const outcomes = gathered.get();
+  ASSERT_THAT(outcomes, SizeIs(4));
+  EXPECT_EQ(outcomes[2].error().kind(), error_kind::upstream);
+  EXPECT_EQ(*outcomes[0] + *outcomes[1] + *outcomes[3], 6);
+  EXPECT_THAT(calls.sizes(), ElementsAre(3));
+}
+
+TEST(Batch, AFailedInputDoesNotFillIt) {
+  call_log calls;
+  thread_stage fail{1, [](int x) -> int { throw std::runtime_error{std::to_string(x)}; }};
+  thread_stage stage{{.batch = 3, .batch_wait = for_ever}, doubling(calls)};
+  stage.scatter(1);
+  auto failed = stage.scatter(fail.scatter(0));
+  failed.wait();
+  stage.scatter(2);
+  EXPECT_EQ(stage.stats().queued, 2U);
+  auto last = stage.scatter(3);
+  EXPECT_EQ(last.get(), 6);
+  EXPECT_THAT(calls.sizes(), ElementsAre(3));
+  EXPECT_THROW(failed.get(), std::runtime_error);
+}
+
+TEST(Batch, AGatherDownTheChainDoesNotWaitForTime) {
+  call_log calls;
+  call_log more_calls;
+  thread_stage first{{.batch = 32, .batch_wait = for_ever}, doubling(calls)};
+  thread_stage second{2, [](int x) { return x + 1; }};
+  thread_stage third{{.batch = 7, .batch_wait = for_ever}, doubling(more_calls)};
+  for (int i = 0; i < 5; ++i) third.scatter(second.scatter(first.scatter(i)));
+  EXPECT_THAT(third.gather(), ElementsAre(2, 6, 10, 14, 18));
+  EXPECT_THAT(calls.sizes(), ElementsAre(5));
+  EXPECT_THAT(more_calls.sizes(), ElementsAre(5));
+}
+
+TEST(Batch, AnItemThatDependsOnOneOfTheSameStageIsNotWaitedForInVain) {
+  call_log calls;
+  thread_stage stage{{.batch = 32, .batch_wait = for_ever}, doubling(calls)};
+  thread_stage next{1, [](int x) { return x + 1; }};
+  auto third = stage.scatter(next.scatter(stage.scatter(next.scatter(stage.scatter(1)))));
+  EXPECT_THAT(stage.gather(), ElementsAre(14));
+  EXPECT_THAT(calls.sizes(), ElementsAre(1, 1, 1));
+}
+
+TEST(Batch, AStreamDoesNotWaitForTime) {
+  call_log calls;
+  thread_stage stage{stage_options{.capacity = 8, .batch = 3, .batch_wait = for_ever}, doubling(calls)};
+  int expected = 0;
+  for (auto const& each : stage.stream(std::views::iota(0, 100))) EXPECT_EQ(*each, 2 * expected++);
+  EXPECT_EQ(expected, 100);
+  expected = 0;
+  for (auto const& each : stage.as_completed(std::views::iota(0, 100))) expected += *each;
+  EXPECT_EQ(expected, 9900);
+  EXPECT_LE(std::ranges::max(calls.sizes()), 3U);
+}
+
+TEST(Batch, AScatterThatWaitsForRoomDoesNotWaitForTime) {
+  call_log calls;
+  thread_stage stage{stage_options{.capacity = 100, .capacity_bytes = 2500, .batch = 50, .batch_wait = for_ever},
+                     [&](batch<std::string const> all) { calls.add(all.size()); }};
+  for (int i = 0; i < 20; ++i) stage.scatter(std::string(1000, 'x'));  // two fill .capacity_bytes
+  stage.gather();
+  EXPECT_LE(std::ranges::max(calls.sizes()), 2U);
+}
+
+TEST(Batch, RunsWhenItsTimeHasComeAndNobodyWaits) {
+  call_log calls;
+  thread_stage stage{{.batch = 32, .batch_wait = 20ms}, doubling(calls)};
+  std::vector<future<int>> all;
+  for (int i = 0; i < 5; ++i) all.push_back(stage.scatter(i));
+  EXPECT_EQ(all.back().get(), 8);
+  thread_stage at_once{{.batch = 32, .batch_wait = 0ms}, doubling(calls)};
+  EXPECT_EQ(at_once.scatter(3).get(), 6);
+}
+
+TEST(Batch, WhatComesWhileAllSlotsAreInUseJoins) {
+  call_log calls;
+  std::latch entered{1};
+  std::latch go{1};
+  thread_stage stage{{.concurrency = 1, .batch = 8, .batch_wait = 0ms}, [&](batch<int const> all) {
+                       calls.add(all.size());
+                       if (all[0] == 0) {
+                         entered.count_down();
+                         go.wait();
+                       }
+                     }};
+  stage.scatter(0);
+  entered.wait();
+  for (int i = 1; i < 12; ++i) stage.scatter(i);
+  EXPECT_EQ(stage.stats().running, 1U);
+  EXPECT_EQ(stage.stats().queued, 11U);
+  go.count_down();
+  stage.gather();
+  EXPECT_THAT(calls.sizes(), ElementsAre(1, 8, 3));
+}
+
+// ---- errors
+
+TEST(Batch, OnlyTheItemThatIsThrownForFails) {
+  std::atomic<int> calls{0};
+  thread_stage stage{{.concurrency = 1, .name = "picky", .batch = 8, .batch_wait = for_ever},
+                     [&](batch<int const> all) {
+                       ++calls;
+                       if (std::ranges::find(all, 5) != all.end()) throw std::out_of_range{"no five"};
+                       return std::vector<int>(all.begin(), all.end());
+                     }};
+  for (int i = 0; i < 8; ++i) stage.scatter(i);
+  auto const outcomes = stage.outcomes();
+  ASSERT_THAT(outcomes, SizeIs(8));
+  for (std::size_t i = 0; i < 8; ++i) {
+    if (i == 5) continue;
+    EXPECT_EQ(*outcomes[i], static_cast<int>(i));
+  }
+  auto const& error = outcomes[5].error();
+  EXPECT_EQ(error.kind(), error_kind::exception);
+  EXPECT_EQ(error.stage(), "picky");
+  EXPECT_EQ(error.index(), 5U);
+  EXPECT_EQ(error.attempts(), 1);
+  EXPECT_THROW(std::rethrow_exception(error.cause()), std::out_of_range);
+  EXPECT_EQ(calls, 7) << "8, 4, 4, 2, 1, 1, 2";
+  EXPECT_EQ(stage.stats().failed, 1U);
+  EXPECT_EQ(stage.stats().done, 7U);
+}
+
+TEST(Batch, ArgumentsSurviveABodyThatMovedThemAndThrew) {
+  thread_stage stage{{.concurrency = 1, .attempts = 3, .batch = 4, .batch_wait = for_ever},
+                     [&, failures = 0](batch<std::string> all) mutable {
+                       std::vector<std::string> made;
+                       for (auto& each : all) made.push_back(std::move(each));
+                       if (++failures < 5) throw std::runtime_error{"not yet"};
+                       return made;
+                     }};
+  for (auto const* each : {"a long text that is not kept inside of its string", "b", "c", "d"}) stage.scatter(each);
+  EXPECT_THAT(stage.gather(), ElementsAre("a long text that is not kept inside of its string", "b", "c", "d"));
+}
+
+TEST(Batch, AttemptsAreForTheOneThatStandsAlone) {
+  for (auto const backoff : {0ms, 1ms}) {
+    std::atomic<int> alone{0};
+    thread_stage stage{{.concurrency = 2, .attempts = 3, .backoff = backoff, .batch = 4, .batch_wait = for_ever},
+                       [&](batch<int const> all) {
+                         if (std::ranges::find(all, 2) != all.end()) {
+                           if (all.size() == 1) ++alone;
+                           throw std::runtime_error{"no two"};
+                         }
+                         return std::vector<int>(all.begin(), all.end());
+                       }};
+    for (int i = 0; i < 4; ++i) stage.scatter(i);
+    auto const outcomes = stage.outcomes();
+    EXPECT_EQ(outcomes[2].error().attempts(), 3);
+    EXPECT_EQ(*outcomes[0] + *outcomes[1] + *outcomes[3], 4);
+    EXPECT_EQ(alone, 3);
+    EXPECT_EQ(stage.stats().retried, 2U);
+  }
+}
+
+TEST(Batch, AnOutcomeFailsItsItemOnly) {
+  thread_stage stage{{.name = "judge", .batch = 3, .batch_wait = for_ever}, [](batch<int const> all) {
+                       std::vector<outcome<int>> made;
+                       for (int const each : all) {
+                         if (each == 1) made.emplace_back(std::make_exception_ptr(std::out_of_range{"no one"}));
+                         else if (each == 2) made.emplace_back();
+                         else made.emplace_back(10 * each);
+                       }
+                       return made;
+                     }};
+  for (int i = 0; i < 4; ++i) stage.scatter(i);
+  auto const outcomes = stage.outcomes();
+  EXPECT_EQ(*outcomes[0], 0);
+  EXPECT_EQ(*outcomes[3], 30);
+  EXPECT_THROW((void)outcomes[1].value(), std::out_of_range);
+  EXPECT_EQ(outcomes[1].error().stage(), "judge");
+  EXPECT_EQ(outcomes[1].error().index(), 1U);
+  EXPECT_STREQ(outcomes[1].error().what(), "no one");
+  EXPECT_STREQ(outcomes[2].error().what(), "an outcome has neither a value nor an error");
+}
+
+TEST(Batch, AnOutcomeWithAnErrorIsAnAttempt) {
+  call_log calls;
+  thread_stage stage{{.attempts = 2, .batch = 4, .batch_wait = for_ever}, [&](batch<int const> all) {
+                       calls.add(all.size());
+                       std::vector<outcome<void>> made;
+                       for (int const each : all) {
+                         if (each == 1 && all.size() > 1)
+                           made.emplace_back(std::make_exception_ptr(std::out_of_range{"no"}));
+                         else made.emplace_back(std::monostate{});
+                       }
+                       return made;
+                     }};
+  for (int i = 0; i < 4; ++i) stage.scatter(i);
+  EXPECT_NO_THROW(stage.gather());
+  EXPECT_THAT(calls.sizes(), ElementsAre(4, 1));
+}
+
+TEST(Batch, AWrongNumberOfValuesFailsAllAndNamesBothNumbers) {
+  std::atomic<int> calls{0};
+  thread_stage stage{{.attempts = 3, .batch = 5, .batch_wait = for_ever}, [&](batch<int const>) {
+                       ++calls;
+                       return std::vector<int>(3);
+                     }};
+  for (int i = 0; i < 5; ++i) stage.scatter(i);
+  for (auto const& each : stage.outcomes()) {
+    EXPECT_THROW((void)each.value(), std::logic_error);
+    EXPECT_THAT(each.error().what(), HasSubstr("returned 3 values for a batch of 5"));
+  }
+  EXPECT_EQ(calls, 1);
+}
+
+// ---- the end of a stage
+
+TEST(Batch, ItemsThatWaitForOthersEndAsCancelled) {
+  std::atomic<int> calls{0};
+  thread_stage stage{{.batch = 8, .batch_wait = for_ever}, [&](batch<int const> all) {
+                       ++calls;
+                       return std::vector<int>(all.size());
+                     }};
+  for (int i = 0; i < 5; ++i) stage.scatter(i);
+  stage.cancel();
+  for (auto const& each : stage.outcomes()) EXPECT_EQ(each.error().kind(), error_kind::cancelled);
+  for (int i = 0; i < 3; ++i) stage.scatter(i);
+  EXPECT_THAT(stage.gather(), SizeIs(3)) << "it can be used again";
+  EXPECT_EQ(calls, 1);
+  std::optional<future<int>> waiting;
+  {
+    thread_stage gone{{.batch = 8, .batch_wait = for_ever}, [&](batch<int const> all) {
+                        ++calls;
+                        return std::vector<int>(all.size());
+                      }};
+    waiting = gone.scatter(1);
+  }
+  EXPECT_EQ(std::move(*waiting).outcome().error().kind(), error_kind::cancelled);
+  EXPECT_EQ(calls, 1);
+}
+
+TEST(Batch, ACancelledOneIsNotRunInHalves) {
+  std::atomic<int> calls{0};
+  std::latch entered{1};
+  thread_stage stage{{.batch = 4, .batch_wait = for_ever}, [&](std::stop_token const& stop, batch<int const>) {
+                       ++calls;
+                       entered.count_down();
+                       while (!stop.stop_requested()) std::this_thread::yield();
+                       throw std::runtime_error{"told to stop"};
+                     }};
+  for (int i = 0; i < 4; ++i) stage.scatter(i);
+  entered.wait();
+  stage.cancel();
+  for (auto const& each : stage.outcomes()) EXPECT_STREQ(each.error().what(), "told to stop");
+  EXPECT_EQ(calls, 1);
+}
+
+TEST(Batch, FiguresCountItems) {
+  std::latch entered{1};
+  std::latch go{1};
+  thread_stage stage{{.concurrency = 1, .batch = 4, .batch_wait = for_ever}, [&](batch<int const> all) {
+                       if (all[0] == 0) {
+                         entered.count_down();
+                         go.wait();
+                       }
+                     }};
+  for (int i = 0; i < 7; ++i) stage.scatter(i);
+  entered.wait();
+  EXPECT_EQ(stage.stats().running, 4U);
+  EXPECT_EQ(stage.stats().queued, 3U);
+  go.count_down();
+  stage.gather();
+  EXPECT_EQ(stage.stats().running, 0U);
+  EXPECT_EQ(stage.stats().queued, 0U);
+  EXPECT_EQ(stage.stats().done, 7U);
+}
+
+}  // namespace
