@@ -349,6 +349,7 @@ cell* stage_state::finish(cell& ended, std::uint64_t change, bool in_runner) noe
   if (order_.has_readers()) order_.count_unread(ended);
   std::uint64_t const word = word_.fetch_add(change) + change;
   link* newest = ended.waiters_.exchange(&cell::finished_mark, std::memory_order_seq_cst);
+  if (ended.abandoned_.load(std::memory_order_seq_cst)) ended.see_failure();
   order_.hand_over(ended, discard);  // it may be freed now
   if (order_.has_readers()) tell_readers();
   timed_waits::notify_if_any(&ended);
