@@ -5,7 +5,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <latch>
 #include <stdexcept>
+#include <thread>
 #include <vector>
 
 namespace {
@@ -34,6 +37,32 @@ TEST(Errors, AnArgumentThatThrowsOnCopyScattersNothing) {
   EXPECT_EQ(number.gather(), std::vector<int>{1});
   use.scatter(number.scatter(2), fails_to_copy{});
   EXPECT_EQ(use.gather(), std::vector<int>{2}) << "the place in the stage was given back";
+}
+
+// Throws while it is copied, when it is told to.
+struct slow_to_refuse {
+  std::latch* copying;
+  std::latch* may_throw;
+  slow_to_refuse(std::latch& announce, std::latch& wait) : copying{&announce}, may_throw{&wait} {}
+  slow_to_refuse(slow_to_refuse const& other) : copying{other.copying}, may_throw{other.may_throw} {
+    copying->count_down();
+    may_throw->wait();
+    throw std::runtime_error{"copy refused"};
+  }
+};
+
+TEST(Errors, AScatterThatIsRefusedInTheEndHoldsUpNoGatherFor) {
+  thread_stage use{2, [](slow_to_refuse const&) { return 1; }};
+  for (int round = 0; round < 50; ++round) {
+    std::latch copying{1};
+    std::latch may_throw{1};
+    slow_to_refuse const bad{copying, may_throw};
+    std::jthread const scatters{[&] { EXPECT_THROW(use.scatter(bad), std::runtime_error); }};
+    copying.wait();
+    std::jthread const gathers{[&] { EXPECT_TRUE(use.gather_for(std::chrono::hours{1})->empty()); }};
+    for (int looks = 0; looks < 20 * (round % 5); ++looks) std::this_thread::yield();  // it waits by now, most often
+    may_throw.count_down();
+  }
 }
 
 TEST(Errors, AFailureWhileTheInputsAreCopiedIsTheItemsOwn) {
