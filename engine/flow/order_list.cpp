@@ -149,7 +149,7 @@ std::vector<cell*> order_list::detach(std::optional<std::uint64_t> before) {
   {
     std::lock_guard const lock{mutex_};
     std::uint64_t const all = begin_epoch();
-    std::uint64_t const end = before.value_or(all);
+    std::uint64_t const end = before && is_before(*before, all) ? *before : all;  // some may have been given back
     slots.reserve(chunks_.size() * chunk_size);
     for (chunk* const each : chunks_) {
       std::uint64_t ticket = each->id.load(std::memory_order_relaxed);
@@ -184,8 +184,9 @@ void const* order_list::unfinished_before(std::uint64_t ticket) noexcept {
       std::uint64_t at = each->id.load(std::memory_order_relaxed);
       for (order_slot const& slot : each->slots) {
         std::uintptr_t const entry = slot.load(std::memory_order_seq_cst);
-        if (!is_before(at++, ticket)) break;
-        coming = coming || entry == unset;
+        if (!is_before(at, ticket)) break;
+        coming = coming || (entry == unset && is_before(at, next_ticket()));  // else its ticket was given back
+        ++at;
         if (is_listed(entry) && (entry & finished) == 0) return &cell_at(entry);
       }
     }
