@@ -13,11 +13,15 @@
 #include <utility>
 #include <vector>
 
+namespace {
+
 struct picture {
   std::size_t number = 0;
   std::vector<std::uint8_t> pixels;
 };
 std::size_t size_bytes(picture const& of) { return of.pixels.size(); }  // what .capacity_bytes counts
+
+}  // namespace
 
 int main() {
   std::size_t taken = 0;

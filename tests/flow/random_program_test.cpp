@@ -11,6 +11,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -126,7 +127,7 @@ class driven_program {
       expect_counts(*each);
     }
     stages_.clear();
-    for (int id = 0; id < static_cast<int>(calls_.size()); ++id) {
+    for (int id = 0; std::cmp_less(id, calls_.size()); ++id) {
       EXPECT_NE(at(id).is, place::listed) << "call " << id << " has got lost";
     }
     expect_inner_items();
@@ -213,10 +214,7 @@ class driven_program {
     }
   }
   bool has_cancelled_input(call const& dependent) {
-    for (int id : dependent.inputs) {
-      if (id >= 0 && at(id).may_be_cancelled) return true;
-    }
-    return false;
+    return std::ranges::any_of(dependent.inputs, [this](int id) { return id >= 0 && at(id).may_be_cancelled; });
   }
 
   std::optional<item> body(order const& what, item const& a, item b, std::vector<item> const& more) {
@@ -295,10 +293,9 @@ class driven_program {
   }
 
   bool has_gathered_input(call const& of, bool or_discarded = false) {
-    for (int id : of.inputs) {
-      if (id >= 0 && (at(id).is == place::gathered || (or_discarded && at(id).is == place::discarded))) return true;
-    }
-    return false;
+    return std::ranges::any_of(of.inputs, [&](int id) {
+      return id >= 0 && (at(id).is == place::gathered || (or_discarded && at(id).is == place::discarded));
+    });
   }
 
   // In a handler: whether the newest call was refused for a reason.
@@ -418,10 +415,12 @@ class driven_program {
 
   std::string describe(int id) {
     call const& c = at(id);
-    char const* const ends[] = {"a value", "a failure", "a drop"};
+    std::string_view const becomes = c.end == ending::value     ? "a value"
+                                     : c.end == ending::failure ? "a failure"
+                                                                : "a drop";
     std::string text = "  call " + std::to_string(id) + ", item " + std::to_string(c.index) + " of " +
-                       name_of(c.stage) + ": " + ends[static_cast<int>(c.end)] + " of call " +
-                       std::to_string(c.origin) + (c.may_be_cancelled ? ", may be cancelled" : "") + "; inputs:";
+                       name_of(c.stage) + ": " + std::string{becomes} + " of call " + std::to_string(c.origin) +
+                       (c.may_be_cancelled ? ", may be cancelled" : "") + "; inputs:";
     for (int each : c.inputs) text += " " + std::to_string(each);
     return text + "\n";
   }

@@ -3,8 +3,8 @@
 
 namespace penstock::test {
 
-PENSTOCK_STAGE_BATTERY(ThreadStage, thread_kit);
-PENSTOCK_SHARED_MEMORY_BATTERY(ThreadStage, thread_kit);
-PENSTOCK_INLINE_BATTERY(ThreadStage, thread_kit);
+PENSTOCK_STAGE_BATTERY(thread_kit);
+PENSTOCK_SHARED_MEMORY_BATTERY(thread_kit);
+PENSTOCK_INLINE_BATTERY(thread_kit);
 
 }  // namespace penstock::test

@@ -120,6 +120,15 @@ TYPED_TEST_P(StageErrors, OfSeveralFailedInputsTheFirstArgumentCounts) {
   EXPECT_STREQ(std::move(sum).outcome().error().what(), "left");
 }
 
+TYPED_TEST_P(StageErrors, AFailedInputCountsMoreThanADroppedOne) {
+  auto odd = TypeParam::make({.concurrency = 2}, [](int x) { return x % 2 != 0 ? std::optional{x} : std::nullopt; });
+  auto fail = TypeParam::make({.concurrency = 2}, [](int) -> int { throw std::runtime_error{"failed"}; });
+  auto add = TypeParam::make({.concurrency = 2}, [](int a, int b) { return a + b; });
+  auto const error = add.scatter(odd.scatter(0), fail.scatter(0)).outcome().error();
+  EXPECT_EQ(error.kind(), error_kind::upstream);
+  EXPECT_STREQ(error.what(), "failed");
+}
+
 TYPED_TEST_P(StageErrors, AnythingMayBeThrown) {
   auto thrower = TypeParam::make({.concurrency = 1}, [](int x) -> int {
     if (x == 0) throw 42;
@@ -267,10 +276,10 @@ TYPED_TEST_P(StageErrors, FailuresThatNobodyAsksAboutReachTheHandlerOnce) {
 REGISTER_TYPED_TEST_SUITE_P(StageErrors, EveryTenthThrowsAndTheOthersAreUntouched,
                             GatherThrowsTheFirstFailureAndHoldsAllOutcomes, AFutureRethrowsAndItsOutcomeDoesNot,
                             DependantsDoNotRunAndKnowTheOrigin, OfSeveralFailedInputsTheFirstArgumentCounts,
-                            AnythingMayBeThrown, AttemptsHaveTheArgumentsThatWereScattered,
-                            AttemptsEndWithTheFirstThatSucceeds, AWaitForTheNextAttemptHoldsNoPlaceAmongTheRunning,
-                            MaxErrorsCancelsTheRestAndCountsAnew, MaxErrorsDoesNotCountWhatCameWithAnInput,
-                            ABodyMayDropItemsAndWhatDependsOnThem, DiscardResultsKeepsFailuresOnly,
-                            FailuresThatNobodyAsksAboutReachTheHandlerOnce);
+                            AFailedInputCountsMoreThanADroppedOne, AnythingMayBeThrown,
+                            AttemptsHaveTheArgumentsThatWereScattered, AttemptsEndWithTheFirstThatSucceeds,
+                            AWaitForTheNextAttemptHoldsNoPlaceAmongTheRunning, MaxErrorsCancelsTheRestAndCountsAnew,
+                            MaxErrorsDoesNotCountWhatCameWithAnInput, ABodyMayDropItemsAndWhatDependsOnThem,
+                            DiscardResultsKeepsFailuresOnly, FailuresThatNobodyAsksAboutReachTheHandlerOnce);
 
 }  // namespace penstock::test

@@ -213,7 +213,7 @@ auto adder(int step) {
 }
 template <class Kit>
 struct counter {
-  int step;
+  int step = 0;
   decltype(adder<Kit>(0)) next = adder<Kit>(step);
 };
 
