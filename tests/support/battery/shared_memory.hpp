@@ -166,8 +166,8 @@ TYPED_TEST_P(StageSharedMemory, DiscardedResultsDieAtOnce) {
   for (int i = 0; i < 100; ++i) make.scatter(i);
   (void)make.scatter(100).get();
   while (make.stats().done < 101) std::this_thread::yield();
+  while (counted::alive > before) std::this_thread::yield();  // for ever, if they were kept for a gather
   EXPECT_THAT(make.gather(), testing::IsEmpty());
-  EXPECT_EQ(counted::alive, before);
 }
 
 TYPED_TEST_P(StageSharedMemory, CancelDoesNotWaitForRunningBodiesAndLetsThemFinish) {
