@@ -67,6 +67,7 @@ class stage_state final : public stage_core {
   // The scattering side.
   [[nodiscard]] admission take_ticket(std::uint64_t& ticket, bool bounded = true);
   [[nodiscard]] place place_of(std::uint64_t ticket);
+  [[nodiscard]] bool retract(std::uint64_t ticket) noexcept;
   void dismiss(place const& unused) noexcept;
   [[nodiscard]] std::uint64_t wait_for_room();
   [[noreturn]] void throw_refused() const;
@@ -133,10 +134,11 @@ class stage_state final : public stage_core {
   std::atomic<std::uint32_t> capacity_{0};  // 0 while items are refused
   std::uint32_t declared_capacity_ = 0;
   std::size_t max_errors_ = 0;
-  std::atomic<runner_node*> node_{nullptr};         // set at the first scatter, kept when the core is used again
-  std::atomic<bool> short_bodies_{false};           // they take less time than it takes to wake a thread
-  std::atomic<std::uint64_t> cancelled_before_{0};  // tickets; written under ready_mutex_
-  std::atomic<int> blocked_{0};                     // threads in wait_for_room()
+  std::atomic<runner_node*> node_{nullptr};  // set at the first scatter, kept when the core is used again
+  std::atomic<bool> short_bodies_{false};    // they take less time than it takes to wake a thread
+  // Items with earlier tickets are cancelled; written under ready_mutex_.
+  std::atomic<std::uint64_t> cancelled_before_{order_list::no_ticket};
+  std::atomic<int> blocked_{0};  // threads in wait_for_room()
 
   // The scattering side.
   order_list order_;
