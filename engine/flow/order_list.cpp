@@ -134,12 +134,15 @@ std::uint64_t order_list::begin_epoch() {
     before_[(next / epoch_unit + 1) & 1U].store(total(next), std::memory_order_relaxed);
   } while (!tickets_.compare_exchange_weak(next, (next / epoch_unit + 1) * epoch_unit, std::memory_order_acq_rel,
                                            std::memory_order_relaxed));
-  // The entries that no ticket was taken for.
-  std::uint64_t const last_chunk = chunk_id(next - 1);
+  // The entries that no ticket was taken for, or one that was given back. An old chunk may have the same tickets: numbers
+  // come round again.
   next_chunk_ = (next / epoch_unit + 1) * epoch_unit;
   for (chunk* const each : chunks_) {
-    if (each->id.load(std::memory_order_relaxed) != last_chunk) continue;
-    for (std::uint64_t i = next - last_chunk; i < chunk_size; ++i) publish_nothing(each->slots[i]);
+    std::uint64_t const first = each->id.load(std::memory_order_relaxed);
+    if (first / epoch_unit != next / epoch_unit) continue;
+    for (std::size_t i = first < next ? next - first : 0; i < chunk_size; ++i) {
+      if (each->slots[i].load(std::memory_order_relaxed) == unset) publish_nothing(each->slots[i]);
+    }
   }
   return next;
 }

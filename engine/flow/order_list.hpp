@@ -39,6 +39,8 @@ class order_list {
   [[nodiscard]] static bool is_before(std::uint64_t a, std::uint64_t b) noexcept {
     return static_cast<std::int64_t>(a - b) < 0;
   }
+  /// What no item has.
+  static constexpr std::uint64_t no_ticket = ~std::uint64_t{0};
   /// Takes `count` tickets from `next` on, unless the next ticket is another one by now; it is put in `next` then.
   [[nodiscard]] bool advance(std::uint64_t& next, std::uint64_t count) noexcept {
     return tickets_.compare_exchange_weak(next, next + count, std::memory_order_acq_rel, std::memory_order_relaxed);

@@ -96,7 +96,7 @@ stage_core& stage_core::open(stage_options const& options, void* body, item_size
   core.stop_ = std::stop_source{std::nostopstate};
   core.upstreams_.clear();
   for (auto& recent : core.recent_upstreams_) recent = 0;
-  core.cancelled_before_ = core.order_.next_ticket();
+  core.cancelled_before_ = order_list::no_ticket;
   core.first_total_ = core.order_.total(core.order_.next_ticket());
   core.order_.open();
   core.word_.fetch_and(~runner_word::halted);
@@ -314,7 +314,7 @@ place stage_state::place_of(std::uint64_t ticket) {
   } catch (...) {
     // Without an entry, only the newest ticket can be given back. Those who have newer ones are in the same trouble, or
     // have made the entry.
-    for (; !order_.retract(ticket); std::this_thread::yield()) {
+    for (; !retract(ticket); std::this_thread::yield()) {
       try {
         give_back({ticket, &order_.slot(ticket)});
         break;
@@ -434,8 +434,16 @@ void cell::note_size(std::size_t bytes) const noexcept {
   expected.store(before == 0 ? made : before + (made - before) / 8, std::memory_order_relaxed);
 }
 
+// Gives the newest ticket back; who takes it again is not cancelled with those before.
+bool stage_state::retract(std::uint64_t ticket) noexcept {
+  std::lock_guard const lock{ready_mutex_};
+  if (!order_.retract(ticket)) return false;
+  if (cancelled_before_.load() == ticket + 1) cancelled_before_ = ticket;
+  return true;
+}
+
 void stage_state::give_back(place const& unused) noexcept {
-  if (order_.retract(unused.ticket)) return;
+  if (retract(unused.ticket)) return;
   order_list::publish_nothing(*unused.slot);
   dismissed_.fetch_add(1, std::memory_order_relaxed);
   word_.fetch_add(runner_word::finished);

@@ -73,16 +73,22 @@ bool stage_state::is_unwanted(cell& queued) const noexcept {
 }
 
 bool stage_state::is_cancelled(std::uint64_t ticket) const noexcept {
+  std::uint64_t const before = cancelled_before_.load(std::memory_order_relaxed);
   return retired_.load(std::memory_order_relaxed) ||
-         order_list::is_before(ticket, cancelled_before_.load(std::memory_order_relaxed));
+         (before != order_list::no_ticket && order_list::is_before(ticket, before));
 }
 
-// Tickets are compared around the end of their range, so an old one must not be kept for ever.
+// Tickets are compared around the end of their range, so an old one must not be kept for ever. Nothing takes its place:
+// what is older was cancelled then, and an item from after it may wait for any number of gathers.
 void stage_state::forget_old_cancellation() noexcept {
-  std::uint64_t const next = order_.next_ticket();
-  if (next - cancelled_before_.load(std::memory_order_relaxed) < order_list::far) return;
+  auto const is_old = [this] {
+    std::uint64_t const before = cancelled_before_.load(std::memory_order_relaxed);
+    std::uint64_t const next = order_.next_ticket();
+    return before != order_list::no_ticket && order_list::is_before(before, next) && next - before >= order_list::far;
+  };
+  if (!is_old()) return;
   std::lock_guard const lock{ready_mutex_};
-  cancelled_before_ = next - order_list::far / 2;
+  if (is_old()) cancelled_before_ = order_list::no_ticket;  // not one that has just come
 }
 
 // A cell that was cancelled before it became ready, now that nothing points to it any more.

@@ -91,6 +91,7 @@ class stage_state final : public stage_core {
   [[nodiscard]] bool take_bytes(std::size_t bytes, bool bounded) noexcept;
   [[nodiscard]] place place_of(std::uint64_t ticket);
   [[nodiscard]] item_place place_of(std::uint64_t ticket, std::size_t bytes);
+  [[nodiscard]] bool retract(std::uint64_t ticket) noexcept;
   void give_back(place const& unused) noexcept;
   [[nodiscard]] std::uint64_t wait_for_room(std::size_t bytes);
   [[noreturn]] void throw_refused() const;
@@ -168,10 +169,11 @@ class stage_state final : public stage_core {
   std::uint32_t declared_capacity_ = 0;
   std::size_t max_errors_ = 0;
   std::atomic<std::int64_t> byte_budget_{0};
-  std::atomic<bool> results_differ_{false};         // in size, so their bytes are counted
-  std::atomic<runner_node*> node_{nullptr};         // set at the first scatter, kept when the core is used again
-  std::atomic<bool> short_bodies_{false};           // they take less time than it takes to wake a thread
-  std::atomic<std::uint64_t> cancelled_before_{0};  // tickets; written under ready_mutex_
+  std::atomic<bool> results_differ_{false};  // in size, so their bytes are counted
+  std::atomic<runner_node*> node_{nullptr};  // set at the first scatter, kept when the core is used again
+  std::atomic<bool> short_bodies_{false};    // they take less time than it takes to wake a thread
+  // Items with earlier tickets are cancelled; written under ready_mutex_.
+  std::atomic<std::uint64_t> cancelled_before_{order_list::no_ticket};
   std::atomic<int> blocked_{0};                     // threads in wait_for_room()
   std::atomic<std::uint32_t> news_for_readers_{0};  // counts what may let a reader go on
 

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a stage promises when it is used for long, or when something comes at a bad moment.
+#include <penstock/penstock.hpp>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <latch>
+#include <stdexcept>
+#include <utility>
+
+namespace {
+
+using penstock::thread_stage;
+using testing::ElementsAre;
+
+struct fails_to_copy {
+  fails_to_copy() = default;
+  fails_to_copy(fails_to_copy const&) { throw std::runtime_error{"copy refused"}; }
+  fails_to_copy(fails_to_copy&&) = default;
+};
+
+TEST(Endurance, ARefusedItemLeavesNothingForLaterGathers) {
+  fails_to_copy const refused;
+  for (int items = 0; items < 200; ++items) {
+    thread_stage stage{1, [](int x, fails_to_copy const&) { return x; }};
+    for (int i = 0; i < items; ++i) stage.scatter(i, fails_to_copy{});
+    EXPECT_THROW(stage.scatter(items, refused), std::runtime_error);
+    EXPECT_EQ(stage.gather().size(), static_cast<std::size_t>(items));
+    stage.scatter(7, fails_to_copy{});
+    EXPECT_THAT(stage.gather(), ElementsAre(7));
+  }
+}
+
+TEST(Endurance, AnItemMayWaitForAnyNumberOfGathers) {
+  for (int const gathers : {20'000, 65'537}) {
+    std::latch go{1};
+    thread_stage gate{1, [&](int x) {
+                        go.wait();
+                        return x;
+                      }};
+    thread_stage stage{1, [](int x) { return x + 1; }};
+    thread_stage last{1, [](int x) { return x + 1; }};
+    for (int i = 0; i < 5; ++i) stage.scatter(i);
+    auto waits = last.scatter(stage.scatter(gate.scatter(0)));
+    for (int i = 0; i < gathers; ++i) {
+      stage.scatter(i);
+      ASSERT_EQ(stage.gather().size(), i == 0 ? 6U : 1U);
+    }
+    go.count_down();
+    EXPECT_EQ(std::move(waits).get(), 2);
+    EXPECT_EQ(last.gather().size(), 0U);
+  }
+}
+
+TEST(Endurance, AScatterThatWasRefusedDuringACancelLeavesTheNextOneAlone) {
+  struct cancels_when_copied {
+    thread_stage<int(int, cancels_when_copied const&)>* stage = nullptr;
+    cancels_when_copied() = default;
+    explicit cancels_when_copied(thread_stage<int(int, cancels_when_copied const&)>& which) : stage{&which} {}
+    cancels_when_copied(cancels_when_copied&&) = default;
+    cancels_when_copied(cancels_when_copied const& other) {
+      other.stage->cancel();
+      throw std::runtime_error{"copy refused"};
+    }
+  };
+  thread_stage stage{1, [](int x, cancels_when_copied const&) { return x; }};
+  cancels_when_copied const refused{stage};
+  EXPECT_THROW(stage.scatter(1, refused), std::runtime_error);
+  EXPECT_TRUE(stage.gather().empty());
+  stage.scatter(2, cancels_when_copied{});
+  EXPECT_THAT(stage.gather(), ElementsAre(2));
+}
+
+}  // namespace
