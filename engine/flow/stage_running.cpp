@@ -160,12 +160,16 @@ cell* stage_state::take_ready() noexcept {
 // Refuses queued cells of a stage that is being cancelled or destroyed.
 void stage_state::drain() noexcept {
   row unwanted;
+  bool keeps = false;
   {
     std::lock_guard const lock{ready_mutex_};
     row kept;
     while (cell* const each = take_ready()) (is_unwanted(*each) ? unwanted : kept).append(*each);
     first_ready_.store(kept.first, std::memory_order_relaxed);
+    keeps = kept.first != nullptr;
   }
+  // Whoever has ended the halt meanwhile may not have seen them: they were nowhere.
+  if (keeps && (word_.load(std::memory_order_seq_cst) & runner_word::halted) == 0) wake_for_queue();
   refuse(unwanted);
 }
 
