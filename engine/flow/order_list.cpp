@@ -107,11 +107,13 @@ void order_list::hand_over(cell& ended, bool discard) noexcept {
   order_slot& slot = *ended.place_.slot;
   if (!discard) return settle(ended, slot.fetch_or(finished, std::memory_order_acq_rel) | finished);
   std::uintptr_t entry = slot.load(std::memory_order_acquire);
-  std::uintptr_t settled = 0;
-  do settled = entry | finished | ((entry & gathered) != 0 ? 0 : taken);
-  while (!slot.compare_exchange_weak(entry, settled, std::memory_order_acq_rel, std::memory_order_acquire));
-  if ((settled & taken) != 0) ended.fate_.store(cell::fate::taken, std::memory_order_release);
-  settle(ended, settled);
+  std::uintptr_t taking = 0;  // reserved: nobody gives the cell up before its fate is written
+  do taking = (entry & (gathered | taken)) != 0 ? 0 : taken | reserved;
+  while (!slot.compare_exchange_weak(entry, entry | finished | taking, std::memory_order_acq_rel,
+                                     std::memory_order_acquire));
+  if (taking == 0) return settle(ended, entry | finished);
+  ended.fate_.store(cell::fate::taken, std::memory_order_release);
+  commit(ended);
 }
 
 // ---- gather
