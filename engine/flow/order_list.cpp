@@ -11,7 +11,7 @@ namespace penstock::detail {
 
 std::uintptr_t order_list::await_cell(order_slot const& slot) noexcept {
   std::uintptr_t entry = slot.load(std::memory_order_acquire);
-  for (; entry == unset; entry = slot.load(std::memory_order_acquire)) std::this_thread::yield();
+  for (; is_undecided(entry); entry = slot.load(std::memory_order_acquire)) std::this_thread::yield();
   return entry;
 }
 
@@ -151,7 +151,7 @@ std::vector<cell*> order_list::detach(std::optional<std::uint64_t> before) {
       std::uint64_t ticket = each->id.load(std::memory_order_relaxed);
       for (order_slot& slot : each->slots) {
         std::uintptr_t const entry = slot.load(std::memory_order_acquire);
-        if (is_before(ticket++, end) && (entry == unset || is_listed(entry))) slots.push_back(&slot);
+        if (is_before(ticket++, end) && (is_undecided(entry) || is_listed(entry))) slots.push_back(&slot);
       }
     }
     ++pinned_;
@@ -159,8 +159,7 @@ std::vector<cell*> order_list::detach(std::optional<std::uint64_t> before) {
   std::vector<cell*> cells;
   cells.reserve(slots.size());
   for (order_slot* const slot : slots) {
-    std::uintptr_t entry = await_cell(*slot);
-    while (is_listed(entry)) {
+    for (std::uintptr_t entry = await_cell(*slot); is_listed(entry); entry = await_cell(*slot)) {
       if (!slot->compare_exchange_weak(entry, entry | gathered, std::memory_order_acq_rel)) continue;
       cells.push_back(&cell_at(entry));
       cells.back()->fate_.store(cell::fate::gathered, std::memory_order_release);
@@ -181,7 +180,7 @@ void const* order_list::unfinished_before(std::uint64_t ticket) noexcept {
       for (order_slot const& slot : each->slots) {
         std::uintptr_t const entry = slot.load(std::memory_order_seq_cst);
         if (!is_before(at++, ticket)) break;
-        coming = coming || entry == unset;
+        coming = coming || is_undecided(entry);
         if (is_listed(entry) && (entry & finished) == 0) return &cell_at(entry);
       }
     }

@@ -76,7 +76,8 @@ class order_list {
   static void hand_over(cell& ended, bool discard) noexcept;
 
   /// Takes all items that are listed, or those of them before a ticket, in order; numbering starts again from 0. Each cell
-  /// comes with the list's share, for pass(). Waits for scatters that have a ticket and no cell yet.
+  /// comes with the list's share, for pass(). Waits for scatters that have a ticket and no cell yet, and for claims that may
+  /// be undone.
   [[nodiscard]] std::vector<cell*> detach(std::optional<std::uint64_t> before = {});
   /// The address of a listed cell before a ticket that is not finished; null when there is none. Waits as detach() does.
   [[nodiscard]] void const* unfinished_before(std::uint64_t ticket) noexcept;
@@ -121,6 +122,8 @@ class order_list {
     return *reinterpret_cast<cell*>(entry & ~marks);  // NOLINT(performance-no-int-to-ptr): it is one with marks
   }
   static bool has_cell(std::uintptr_t entry) noexcept { return entry > empty; }
+  // Whether a cell is to be gathered is not known yet.
+  static bool is_undecided(std::uintptr_t entry) noexcept { return entry == unset || (entry & reserved) != 0; }
   // To be gathered: neither claimed nor in a gather.
   static bool is_listed(std::uintptr_t entry) noexcept { return has_cell(entry) && (entry & (taken | gathered)) == 0; }
   static void settle(cell& owned, std::uintptr_t entry) noexcept;

@@ -5,9 +5,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <cstdint>
 #include <latch>
 #include <stdexcept>
+#include <stop_token>
+#include <thread>
 #include <utility>
+#include <vector>
 
 namespace {
 
@@ -70,6 +75,30 @@ TEST(Endurance, AScatterThatWasRefusedDuringACancelLeavesTheNextOneAlone) {
   EXPECT_TRUE(stage.gather().empty());
   stage.scatter(2, cancels_when_copied{});
   EXPECT_THAT(stage.gather(), ElementsAre(2));
+}
+
+TEST(Endurance, AGatherGetsAnItemWhoseScatterIsRefusedMeanwhile) {
+  thread_stage number{1, [](int x) { return x; }};
+  thread_stage use{1, [](std::vector<int> const& v, int) { return v.size(); }};
+  thread_stage other{1, [](int x) { return x; }};
+  auto const gathered = other.scatter(0);
+  (void)other.gather();
+  auto const taken = other.scatter(0);
+  use.scatter(std::vector<penstock::future<int>>(1, taken), 0);
+  for (int round = 0; round < 400 && !HasFailure(); ++round) {
+    auto const item = number.scatter(round);
+    std::vector inputs(5'000, taken);  // to go through them takes a while
+    inputs.front() = item;
+    std::latch start{2};
+    std::thread refused{[&] {
+      start.arrive_and_wait();
+      for (int i = 0; i < 5; ++i) EXPECT_THROW(use.scatter(inputs, gathered), penstock::already_gathered);
+    }};
+    start.arrive_and_wait();
+    if (round % 2 == 0) EXPECT_EQ(number.gather().size(), 1U);
+    else EXPECT_EQ(number.gather_for(std::chrono::hours{1}).value().size(), 1U);
+    refused.join();
+  }
 }
 
 }  // namespace
