@@ -439,8 +439,9 @@ stage_stats stage_core::stats() const noexcept {
   std::uint64_t const dropped = self.dropped_.load(std::memory_order_acquire);
   std::uint64_t const dismissed = self.dismissed_.load(std::memory_order_acquire);
   std::uint64_t const word = self.word_.load(std::memory_order_acquire);
-  std::uint64_t const total = self.order_.total(self.order_.next_ticket()) - self.first_total_;
-  std::uint64_t const in_flight = self.in_flight(word);
+  std::uint64_t const all = self.order_.total(self.order_.next_ticket());
+  std::uint64_t const total = all - self.first_total_;
+  std::uint64_t const in_flight = static_cast<std::uint32_t>(all) - runner_word::finished_in(word);
   std::uint64_t const running = runner_word::running_in(word);
   std::uint64_t const finished = total - in_flight - dismissed;
   return {.queued = in_flight - std::min(in_flight, running),

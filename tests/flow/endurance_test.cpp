@@ -101,4 +101,23 @@ TEST(Endurance, AGatherGetsAnItemWhoseScatterIsRefusedMeanwhile) {
   }
 }
 
+TEST(Endurance, CountsAreRightWhileItemsArrive) {
+  std::latch go{1};
+  std::latch asked{1};
+  thread_stage stage{{.concurrency = 1, .capacity = 1'000'000}, [&](int) { go.wait(); }};
+  stage.scatter(0);
+  std::jthread scatters{[&](std::stop_token const& stop) {
+    asked.wait();
+    for (int i = 0; i < 900'000 && !stop.stop_requested(); ++i) stage.scatter(i);
+  }};
+  asked.count_down();
+  for (std::uint64_t queued = 0; queued < 899'000 && !HasFailure();) {
+    auto const stats = stage.stats();
+    EXPECT_EQ(stats.done, 0U);
+    EXPECT_EQ(stats.failed, 0U);
+    queued = stats.queued;
+  }
+  go.count_down();
+}
+
 }  // namespace
