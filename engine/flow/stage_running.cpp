@@ -23,6 +23,7 @@ constexpr int most_doublings = 6;  // of .backoff
 // A body that this thread is in; others may be around it, where stages run inline.
 struct body_frame {
   stage_state* stage;
+  cell const* item;
   bool has_slot;
   body_frame const* outer;
 };
@@ -56,6 +57,14 @@ bool stage_state::inside_body() noexcept { return innermost_body != nullptr; }
 
 bool stage_state::in_own_body() const noexcept {
   return find_body([this](body_frame const& each) { return each.stage == this; }) != nullptr;
+}
+
+// With room_mutex_ held: whether the body of the stage that this thread is in, or calls directly, is to stop.
+bool stage_state::is_to_stop() const noexcept {
+  body_frame const* const found = find_body([this](body_frame const& each) { return each.stage == this; });
+  if (found != nullptr) return is_cancelled(*found->item);
+  intake const now = intake_.load(std::memory_order_relaxed);
+  return now == intake::cancelled || now == intake::too_many_errors;
 }
 
 bool stage_state::is_needed_by_this_thread() const {
@@ -268,7 +277,7 @@ bool stage_state::execute(cell& runnable, bool has_slot) noexcept {
   bool const sampled = runnable.index() % sampled_every == 0;
   auto const start = sampled ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point{};
   fetch_dependent(runnable);
-  body_frame const frame{this, has_slot, innermost_body};
+  body_frame const frame{this, &runnable, has_slot, innermost_body};
   innermost_body = &frame;
   bool const is_over = runnable.run(nullptr);
   innermost_body = frame.outer;

@@ -120,4 +120,39 @@ TEST(Endurance, CountsAreRightWhileItemsArrive) {
   go.count_down();
 }
 
+// Its copies are made when the test lets them.
+struct copied_slowly {
+  std::latch* copying;
+  std::latch* go;
+  copied_slowly(std::latch& announce, std::latch& wait) : copying{&announce}, go{&wait} {}
+  copied_slowly(copied_slowly&&) = default;
+  copied_slowly(copied_slowly const& other) : copying{other.copying}, go{other.go} {
+    copying->count_down();
+    go->wait();
+  }
+};
+
+TEST(Endurance, ABodyThatBeginsDuringACancelIsToldToStop) {
+  for (bool const closed : {false, true}) {
+    for (bool const gathered : {false, true}) {
+      std::latch copying{1};
+      std::latch go{1};
+      thread_stage make{1, [&](int) { return copied_slowly{copying, go}; }};
+      thread_stage stage{1, [](std::stop_token const& stop, copied_slowly) { return stop.stop_requested(); }};
+      thread_stage next{1, [](bool x) { return x; }};
+      auto const shared = make.scatter(0);
+      auto const told = next.scatter(stage.scatter(shared));
+      copying.wait();
+      if (closed) stage.close();
+      stage.cancel();
+      if (gathered) (void)stage.gather();
+      go.count_down();
+      EXPECT_TRUE(told.get());
+      if (closed) continue;
+      (void)stage.gather();
+      EXPECT_FALSE(stage.scatter(copied_slowly{copying, go}).get()) << "the cancel is over";
+    }
+  }
+}
+
 }  // namespace
