@@ -303,18 +303,26 @@ void stage_core::run_inline(cell& runnable) noexcept {
   if (unwanted.first != nullptr) return stage_state::refuse(unwanted);
   self.word_.fetch_add(runner_word::running);
   while (!self.execute(runnable, false)) {
-    std::this_thread::sleep_for(self.delay_after(runnable.failed_attempts()));
+    {
+      std::unique_lock lock{self.room_mutex_};
+      self.room_.wait_for(lock, self.delay_after(runnable.failed_attempts()),
+                          [&] { return self.is_cancelled(runnable); });
+    }
+    if (!self.is_cancelled(runnable)) continue;
+    (void)runnable.run(self.cancelled_failure(runnable));  // it keeps the failure of the last attempt
+    break;
   }
   (void)self.finish(runnable, runner_word::finished - runner_word::running, false);
 }
 
 // ---- attempts
 
-bool stage_core::tries_again(cell const& failed) noexcept {
-  auto& self = static_cast<stage_state&>(*this);
-  if (self.is_cancelled(failed)) return false;
-  self.retried_.fetch_add(1, std::memory_order_relaxed);
-  return true;
+bool stage_core::tries_again(cell const& failed) const noexcept {
+  return !static_cast<stage_state const&>(*this).is_cancelled(failed);
+}
+
+void stage_core::count_retry() noexcept {
+  static_cast<stage_state&>(*this).retried_.fetch_add(1, std::memory_order_relaxed);
 }
 
 std::chrono::milliseconds stage_state::delay_after(int attempts) const noexcept {

@@ -5,9 +5,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <latch>
+#include <new>
 #include <stdexcept>
 #include <stop_token>
 #include <thread>
@@ -16,6 +21,24 @@
 
 namespace {
 
+thread_local int allocations_to_fail = 0;
+
+}  // namespace
+
+[[gnu::noinline]] void* operator new(std::size_t size) {
+  if (allocations_to_fail > 0) {
+    --allocations_to_fail;
+    throw std::bad_alloc{};
+  }
+  if (void* const made = std::malloc(size)) return made;
+  throw std::bad_alloc{};
+}
+[[gnu::noinline]] void operator delete(void* made) noexcept { std::free(made); }
+[[gnu::noinline]] void operator delete(void* made, std::size_t) noexcept { std::free(made); }
+
+namespace {
+
+using namespace std::chrono_literals;
 using penstock::thread_stage;
 using testing::ElementsAre;
 
@@ -96,7 +119,7 @@ TEST(Endurance, AGatherGetsAnItemWhoseScatterIsRefusedMeanwhile) {
     }};
     start.arrive_and_wait();
     if (round % 2 == 0) EXPECT_EQ(number.gather().size(), 1U);
-    else EXPECT_EQ(number.gather_for(std::chrono::hours{1}).value().size(), 1U);
+    else EXPECT_EQ(number.gather_for(1h).value().size(), 1U);
     refused.join();
   }
 }
@@ -153,6 +176,48 @@ TEST(Endurance, ABodyThatBeginsDuringACancelIsToldToStop) {
       EXPECT_FALSE(stage.scatter(copied_slowly{copying, go}).get()) << "the cancel is over";
     }
   }
+}
+
+TEST(Endurance, AnInlineItemIsNotTriedAgainAfterACancel) {
+  std::latch tried{1};
+  std::atomic<int> calls{0};
+  thread_stage stage{{.concurrency = 0, .attempts = 2, .backoff = 1h}, [&](int) -> int {
+                       ++calls;
+                       tried.count_down();
+                       throw std::runtime_error{"first"};
+                     }};
+  std::jthread const scatters{[&] { stage.scatter(1); }};
+  tried.wait();
+  std::this_thread::sleep_for(5ms);  // so that it is likely to wait; the result does not depend on it
+  stage.cancel();
+  auto const outcomes = stage.outcomes();
+  ASSERT_EQ(outcomes.size(), 1U);
+  EXPECT_STREQ(outcomes[0].error().what(), "first");
+  EXPECT_EQ(calls, 1);
+}
+
+TEST(Endurance, OnlyAttemptsThatWereMadeAreCounted) {
+  std::atomic<int> calls{0};
+  thread_stage stage{{.concurrency = 1, .attempts = 2, .backoff = 1h}, [&](int) -> int {
+                       ++calls;
+                       throw std::runtime_error{"first"};
+                     }};
+  stage.scatter(1);
+  while (calls == 0 || stage.stats().running != 0) std::this_thread::yield();
+  stage.cancel();
+  EXPECT_EQ(stage.outcomes().size(), 1U);
+  EXPECT_EQ(stage.stats().retried, 0U);
+}
+
+TEST(Endurance, AttemptsEndWithoutMemoryToCountThem) {
+  std::atomic<int> calls{0};
+  thread_stage stage{{.concurrency = 1, .attempts = 3}, [&](int x) -> int {
+                       if (++calls == 10) return x;
+                       allocations_to_fail = 1;  // that of the error's text
+                       throw 1;
+                     }};
+  EXPECT_THROW((void)stage.scatter(1).get(), std::bad_alloc);
+  EXPECT_LE(calls, 3);
 }
 
 }  // namespace
