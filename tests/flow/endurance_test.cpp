@@ -220,4 +220,35 @@ TEST(Endurance, AttemptsEndWithoutMemoryToCountThem) {
   EXPECT_LE(calls, 3);
 }
 
+TEST(Endurance, AProgressReportIsAPartOfItsBody) {
+  std::latch go{1};
+  thread_stage lower{1, [&](int x) {
+                       go.wait();
+                       return x;
+                     }};
+  std::atomic<int> inside{0};
+  std::atomic<int> most{0};
+  auto const enter = [&] { most = std::max(most.load(), ++inside); };
+  thread_stage upper{1, [&](int x) {
+                       if (x == 0) {
+                         for (int i = 0; i < 3; ++i) lower.scatter(i);
+                         (void)lower.gather({.progress = [&](penstock::progress const&) {
+                           enter();
+                           --inside;
+                         }});
+                         return x;
+                       }
+                       enter();
+                       go.count_down();
+                       while (lower.stats().done < 3) std::this_thread::yield();
+                       std::this_thread::sleep_for(5ms);  // the reports have time to come, though they must not
+                       --inside;
+                       return x;
+                     }};
+  upper.scatter(0);
+  upper.scatter(1);
+  EXPECT_EQ(upper.gather().size(), 2U);
+  EXPECT_EQ(most, 1);
+}
+
 }  // namespace
