@@ -8,6 +8,14 @@
 #include <thread>
 
 namespace penstock::detail {
+namespace {
+
+// For one more element, without throwing then.
+void make_room(auto& in) {
+  if (in.size() == in.capacity()) in.reserve(2 * in.size() + 1);
+}
+
+}  // namespace
 
 std::uintptr_t order_list::await_cell(order_slot const& slot) noexcept {
   std::uintptr_t entry = slot.load(std::memory_order_acquire);
@@ -29,7 +37,7 @@ order_slot& order_list::find_slot(std::uint64_t ticket) {
 void order_list::make_chunks_for(std::uint64_t ticket) {
   // Tickets of an epoch before that of next_chunk_ have theirs: detach() saw to it.
   while ((ticket >> index_bits) == (next_chunk_ >> index_bits) && next_chunk_ <= ticket) {
-    chunks_.reserve(chunks_.size() + 1);
+    make_room(chunks_);
     chunk* const made = spare_chunk();
     for (auto& slot : made->slots) slot.store(unset, std::memory_order_relaxed);
     made->id.store(next_chunk_, std::memory_order_release);
@@ -48,7 +56,7 @@ order_list::chunk* order_list::spare_chunk() {
       bool const is_empty = std::ranges::all_of(
           seen->slots, [](order_slot const& slot) { return slot.load(std::memory_order_acquire) == empty; });
       if (is_empty) {
-        spare_.reserve(spare_.size() + 1);
+        make_room(spare_);
         spare_.push_back(seen);
         chunks_.erase(chunks_.begin() + static_cast<std::ptrdiff_t>(looked_at_));
       } else {
@@ -142,6 +150,7 @@ std::uint64_t order_list::begin_epoch() {
 
 std::vector<cell*> order_list::detach(std::optional<std::uint64_t> before) {
   std::vector<order_slot*> slots;
+  std::vector<cell*> cells;
   {
     std::lock_guard const lock{mutex_};
     std::uint64_t const all = begin_epoch();
@@ -154,10 +163,9 @@ std::vector<cell*> order_list::detach(std::optional<std::uint64_t> before) {
         if (is_before(ticket++, end) && (is_undecided(entry) || is_listed(entry))) slots.push_back(&slot);
       }
     }
-    ++pinned_;
+    cells.reserve(slots.size());
+    ++pinned_;  // nothing is thrown from here on
   }
-  std::vector<cell*> cells;
-  cells.reserve(slots.size());
   for (order_slot* const slot : slots) {
     for (std::uintptr_t entry = await_cell(*slot); is_listed(entry); entry = await_cell(*slot)) {
       if (!slot->compare_exchange_weak(entry, entry | gathered, std::memory_order_acq_rel)) continue;
