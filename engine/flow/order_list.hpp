@@ -27,7 +27,8 @@ class order_list {
  public:
   // ---- tickets: the count of gathers before in the high 16 bits, below it the index
 
-  [[nodiscard]] std::uint64_t next_ticket() const noexcept { return tickets_.load(std::memory_order_relaxed); }
+  // Acquire, for total(): pairs with the release in begin_epoch().
+  [[nodiscard]] std::uint64_t next_ticket() const noexcept { return tickets_.load(std::memory_order_acquire); }
   [[nodiscard]] static std::size_t index(std::uint64_t ticket) noexcept { return ticket & (epoch_unit - 1); }
   /// How many items there have ever been when `ticket` is the next one.
   [[nodiscard]] std::uint64_t total(std::uint64_t ticket) const noexcept {
@@ -43,7 +44,7 @@ class order_list {
   static constexpr std::uint64_t no_ticket = ~std::uint64_t{0};
   /// Takes `count` tickets from `next` on, unless the next ticket is another one by now; it is put in `next` then.
   [[nodiscard]] bool advance(std::uint64_t& next, std::uint64_t count) noexcept {
-    return tickets_.compare_exchange_weak(next, next + count, std::memory_order_acq_rel, std::memory_order_relaxed);
+    return tickets_.compare_exchange_weak(next, next + count, std::memory_order_acq_rel, std::memory_order_acquire);
   }
   /// Gives the newest ticket back; false when there is a newer one.
   [[nodiscard]] bool retract(std::uint64_t ticket) noexcept {
