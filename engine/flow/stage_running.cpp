@@ -23,6 +23,7 @@ constexpr int most_doublings = 6;  // of .backoff
 // A body that this thread is in; others may be around it, where stages run inline.
 struct body_frame {
   stage_state* stage;
+  cell const* item;
   bool has_slot;
   body_frame const* outer;
 };
@@ -56,6 +57,14 @@ bool stage_state::inside_body() noexcept { return innermost_body != nullptr; }
 
 bool stage_state::in_own_body() const noexcept {
   return find_body([this](body_frame const& each) { return each.stage == this; }) != nullptr;
+}
+
+// With room_mutex_ held: whether the body of the stage that this thread is in, or calls directly, is to stop.
+bool stage_state::is_to_stop() const noexcept {
+  body_frame const* const found = find_body([this](body_frame const& each) { return each.stage == this; });
+  if (found != nullptr) return is_cancelled(*found->item);
+  intake const now = intake_.load(std::memory_order_relaxed);
+  return now == intake::cancelled || now == intake::too_many_errors;
 }
 
 bool stage_state::is_needed_by_this_thread() const {
@@ -161,12 +170,16 @@ cell* stage_state::take_ready() noexcept {
 // Refuses queued cells of a stage that is being cancelled or destroyed.
 void stage_state::drain() noexcept {
   row unwanted;
+  bool keeps = false;
   {
     std::lock_guard const lock{ready_mutex_};
     row kept;
     while (cell* const each = take_ready()) (is_unwanted(*each) ? unwanted : kept).append(*each);
     first_ready_.store(kept.first, std::memory_order_relaxed);
+    keeps = kept.first != nullptr;
   }
+  // Whoever has ended the halt meanwhile may not have seen them: they were nowhere.
+  if (keeps && (word_.load(std::memory_order_seq_cst) & runner_word::halted) == 0) wake_for_queue();
   refuse(unwanted);
 }
 
@@ -268,7 +281,7 @@ bool stage_state::execute(cell& runnable, bool has_slot) noexcept {
   bool const sampled = runnable.index() % sampled_every == 0;
   auto const start = sampled ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point{};
   fetch_dependent(runnable);
-  body_frame const frame{this, has_slot, innermost_body};
+  body_frame const frame{this, &runnable, has_slot, innermost_body};
   innermost_body = &frame;
   bool const is_over = runnable.run(nullptr);
   innermost_body = frame.outer;
@@ -294,18 +307,26 @@ void stage_core::run_inline(cell& runnable) noexcept {
   if (unwanted.first != nullptr) return stage_state::refuse(unwanted);
   self.word_.fetch_add(runner_word::running);
   while (!self.execute(runnable, false)) {
-    std::this_thread::sleep_for(self.delay_after(runnable.failed_attempts()));
+    {
+      std::unique_lock lock{self.room_mutex_};
+      self.room_.wait_for(lock, self.delay_after(runnable.failed_attempts()),
+                          [&] { return self.is_cancelled(runnable); });
+    }
+    if (!self.is_cancelled(runnable)) continue;
+    (void)runnable.run(self.cancelled_failure(runnable));  // it keeps the failure of the last attempt
+    break;
   }
   (void)self.finish(runnable, runner_word::finished - runner_word::running, false);
 }
 
 // ---- attempts
 
-bool stage_core::tries_again(cell const& failed) noexcept {
-  auto& self = static_cast<stage_state&>(*this);
-  if (self.is_cancelled(failed)) return false;
-  self.retried_.fetch_add(1, std::memory_order_relaxed);
-  return true;
+bool stage_core::tries_again(cell const& failed) const noexcept {
+  return !static_cast<stage_state const&>(*this).is_cancelled(failed);
+}
+
+void stage_core::count_retry() noexcept {
+  static_cast<stage_state&>(*this).retried_.fetch_add(1, std::memory_order_relaxed);
 }
 
 std::chrono::milliseconds stage_state::delay_after(int attempts) const noexcept {

@@ -101,6 +101,7 @@ class stage_state final : public stage_core {
 
   // What this thread is in.
   [[nodiscard]] bool in_own_body() const noexcept;
+  [[nodiscard]] bool is_to_stop() const noexcept;
   [[nodiscard]] bool is_needed_by_this_thread() const;
   void check_gather() const;
   [[nodiscard]] std::uint32_t in_flight(std::uint64_t word) const noexcept {
@@ -149,7 +150,6 @@ class stage_state final : public stage_core {
   static void refuse(row unwanted) noexcept;
   void retire() noexcept;
   void cancel(intake why) noexcept;
-  void refuse_to_start() noexcept;
   void end_unstarted() noexcept;
   void end_delayed() noexcept;
   void request_stop() noexcept;

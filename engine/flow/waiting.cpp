@@ -157,12 +157,12 @@ bool cell_batch::wait_all(std::function<void(progress const&)> const& report) co
   for (tally::one& each : ones) {
     if (!each.watched->subscribe(each.wait)) counted.count(*each.watched);
   }
-  {
-    slot_given_back const meanwhile;
-    while (now.done + now.failed < now.total) {
+  while (now.done + now.failed < now.total) {
+    {
+      slot_given_back const meanwhile;  // not while `report` runs: it is a part of the body
       now = counted.after(now);
-      tell();
     }
+    tell();
   }
   if (thrown != nullptr) std::rethrow_exception(thrown);
   return now.failed == 0;

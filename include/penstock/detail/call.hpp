@@ -172,6 +172,7 @@ class call<R(P...), type_list<H...>> final : public result_cell<typename result_
     for (;;) {
       int const number = this->failed_attempts() + 1;
       bool const last = number >= stage.attempts();
+      if (number > 1) stage.count_retry();
       try {
         invoke(last, std::index_sequence_for<P...>{});
         this->forget_failure();
@@ -182,7 +183,8 @@ class call<R(P...), type_list<H...>> final : public result_cell<typename result_
       } catch (...) {
         this->fail(stage.failure_of_current_exception(*this, number), false);
       }
-      if (last || !stage.tries_again(*this)) return true;
+      // Without memory to count attempts in, there are no more.
+      if (last || this->failed_attempts() < number || !stage.tries_again(*this)) return true;
       if (stage.backoff().count() > 0) return false;
     }
   }
