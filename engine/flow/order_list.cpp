@@ -105,13 +105,17 @@ void order_list::unclaim(cell& claimed) noexcept {
 
 void order_list::hand_over(cell& ended, bool discard) noexcept {
   order_slot& slot = *ended.place_.slot;
-  if (!discard) return settle(ended, slot.fetch_or(finished, std::memory_order_acq_rel) | finished);
-  std::uintptr_t entry = slot.load(std::memory_order_acquire);
-  std::uintptr_t settled = 0;
-  do settled = entry | finished | ((entry & gathered) != 0 ? 0 : taken);
-  while (!slot.compare_exchange_weak(entry, settled, std::memory_order_acq_rel, std::memory_order_acquire));
-  if ((settled & taken) != 0) ended.fate_.store(cell::fate::taken, std::memory_order_release);
-  settle(ended, settled);
+  if (discard) {
+    std::uintptr_t entry = slot.load(std::memory_order_acquire);
+    while ((entry & (taken | gathered)) == 0) {
+      if (!slot.compare_exchange_weak(entry, entry | taken, std::memory_order_acq_rel, std::memory_order_acquire))
+        continue;
+      ended.fate_.store(cell::fate::taken, std::memory_order_release);
+      break;
+    }
+  }
+  // From here on others may free it, unless settle() is to do so.
+  settle(ended, slot.fetch_or(finished, std::memory_order_acq_rel) | finished);
 }
 
 // ---- gather
