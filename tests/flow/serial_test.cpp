@@ -73,6 +73,9 @@ TEST(Serial, CoroutinesWaitForWhatIsMadeElsewhere) {
 }
 
 TEST(Serial, ScatterIntoAGraphWaitsForIt) {
+#if defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "ThreadSanitizer cannot see the hand-overs inside TBB's own graphs: libtbb is not instrumented";
+#endif
   tbb::flow::graph graph;
   using item = penstock::graph_item<int>;
   penstock::graph_stage<int(int)> twice{graph};
