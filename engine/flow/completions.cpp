@@ -18,7 +18,7 @@ constexpr int looks_before_sleep = 200;
 
 cell* completions::entry::notify() noexcept {
   completions& queue = *to;
-  if (queue.left_.load(std::memory_order_acquire)) release(*this);
+  if (queue.left_.load(std::memory_order_acquire)) abandon(*this);
   else queue.push(*this);
   queue.drop_share();
   return nullptr;
@@ -36,16 +36,24 @@ void completions::push(entry& ended) noexcept {
 
 void completions::drop_share() noexcept {
   if (shares_.fetch_sub(1, std::memory_order_acq_rel) > 1) return;
-  collect();  // what ended after the reader had left
-  while (first_ != nullptr) release(*std::exchange(first_, first_->next));
+  abandon_all();  // what ended after the reader had left
   delete this;
 }
 
 void completions::leave() noexcept {
   left_.store(true, std::memory_order_release);
-  collect();
-  while (first_ != nullptr) release(*std::exchange(first_, first_->next));
+  abandon_all();
   drop_share();
+}
+
+void completions::abandon(entry& ended) noexcept {
+  ended.item->abandon();
+  release(ended);
+}
+
+void completions::abandon_all() noexcept {
+  collect();
+  while (first_ != nullptr) abandon(*std::exchange(first_, first_->next));
 }
 
 void completions::add(cell& given) {

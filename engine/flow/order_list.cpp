@@ -8,10 +8,18 @@
 #include <thread>
 
 namespace penstock::detail {
+namespace {
+
+// For one more element, without throwing then.
+void make_room(auto& in) {
+  if (in.size() == in.capacity()) in.reserve(2 * in.size() + 1);
+}
+
+}  // namespace
 
 std::uintptr_t order_list::await_cell(order_slot const& slot) noexcept {
   std::uintptr_t entry = slot.load(std::memory_order_acquire);
-  for (; entry == unset; entry = slot.load(std::memory_order_acquire)) std::this_thread::yield();
+  for (; is_undecided(entry); entry = slot.load(std::memory_order_acquire)) std::this_thread::yield();
   return entry;
 }
 
@@ -29,7 +37,7 @@ order_slot& order_list::find_slot(std::uint64_t ticket) {
 void order_list::make_chunks_for(std::uint64_t ticket) {
   // Tickets of an epoch before that of next_chunk_ have theirs: detach() saw to it.
   while ((ticket >> index_bits) == (next_chunk_ >> index_bits) && next_chunk_ <= ticket) {
-    chunks_.reserve(chunks_.size() + 1);
+    make_room(chunks_);
     chunk* const made = spare_chunk();
     for (auto& slot : made->slots) slot.store(unset, std::memory_order_relaxed);
     made->id.store(next_chunk_, std::memory_order_release);
@@ -48,7 +56,7 @@ order_list::chunk* order_list::spare_chunk() {
       bool const is_empty = std::ranges::all_of(
           seen->slots, [](order_slot const& slot) { return slot.load(std::memory_order_acquire) == empty; });
       if (is_empty) {
-        spare_.reserve(spare_.size() + 1);
+        make_room(spare_);
         spare_.push_back(seen);
         chunks_.erase(chunks_.begin() + static_cast<std::ptrdiff_t>(looked_at_));
       } else {
@@ -107,20 +115,16 @@ void order_list::unclaim(cell& claimed) noexcept {
 
 void order_list::hand_over(cell& ended, bool discard) noexcept {
   order_slot& slot = *ended.place_.slot;
-  if (!discard) {
-    std::uintptr_t const before = slot.fetch_or(finished, std::memory_order_seq_cst);
-    if ((before & taken) != 0) count_read(ended);
-    return settle(ended, before | finished);
-  }
+  bool const was_unread = ended.unread_;  // a claim that is given up may free the cell as soon as it is finished
   std::uintptr_t entry = slot.load(std::memory_order_acquire);
-  std::uintptr_t settled = 0;
-  do settled = entry | finished | ((entry & gathered) != 0 ? 0 : taken);
-  while (!slot.compare_exchange_weak(entry, settled, std::memory_order_seq_cst, std::memory_order_acquire));
-  if ((settled & taken) != 0) {
-    count_read(ended);
-    ended.fate_.store(cell::fate::taken, std::memory_order_release);
-  }
-  settle(ended, settled);
+  std::uintptr_t taking = 0;  // reserved: nobody gives the cell up before its fate is written
+  do taking = !discard || (entry & (gathered | taken)) != 0 ? 0 : taken | reserved;
+  while (!slot.compare_exchange_weak(entry, entry | finished | taking, std::memory_order_seq_cst,
+                                     std::memory_order_acquire));
+  if (was_unread && ((entry | taking) & taken) != 0) unread_.fetch_sub(1, std::memory_order_release);
+  if (taking == 0) return settle(ended, entry | finished);
+  ended.fate_.store(cell::fate::taken, std::memory_order_release);
+  commit(ended);
 }
 
 // ---- gather
@@ -134,37 +138,39 @@ std::uint64_t order_list::begin_epoch() {
     before_[(next / epoch_unit + 1) & 1U].store(total(next), std::memory_order_relaxed);
   } while (!tickets_.compare_exchange_weak(next, (next / epoch_unit + 1) * epoch_unit, std::memory_order_acq_rel,
                                            std::memory_order_relaxed));
-  // The entries that no ticket was taken for.
-  std::uint64_t const last_chunk = chunk_id(next - 1);
+  // The entries that no ticket was taken for, or one that was given back. An old chunk may have the same tickets: numbers
+  // come round again.
   next_chunk_ = (next / epoch_unit + 1) * epoch_unit;
   for (chunk* const each : chunks_) {
-    if (each->id.load(std::memory_order_relaxed) != last_chunk) continue;
-    for (std::uint64_t i = next - last_chunk; i < chunk_size; ++i) publish_nothing(each->slots[i]);
+    std::uint64_t const first = each->id.load(std::memory_order_relaxed);
+    if (first / epoch_unit != next / epoch_unit) continue;
+    for (std::size_t i = first < next ? next - first : 0; i < chunk_size; ++i) {
+      if (each->slots[i].load(std::memory_order_relaxed) == unset) publish_nothing(each->slots[i]);
+    }
   }
   return next;
 }
 
 std::vector<cell*> order_list::detach(std::optional<std::uint64_t> before) {
   std::vector<order_slot*> slots;
+  std::vector<cell*> cells;
   {
     std::lock_guard const lock{mutex_};
     std::uint64_t const all = begin_epoch();
-    std::uint64_t const end = before.value_or(all);
+    std::uint64_t const end = before && is_before(*before, all) ? *before : all;  // some may have been given back
     slots.reserve(chunks_.size() * chunk_size);
     for (chunk* const each : chunks_) {
       std::uint64_t ticket = each->id.load(std::memory_order_relaxed);
       for (order_slot& slot : each->slots) {
         std::uintptr_t const entry = slot.load(std::memory_order_acquire);
-        if (is_before(ticket++, end) && (entry == unset || is_listed(entry))) slots.push_back(&slot);
+        if (is_before(ticket++, end) && (is_undecided(entry) || is_listed(entry))) slots.push_back(&slot);
       }
     }
-    ++pinned_;
+    cells.reserve(slots.size());
+    ++pinned_;  // nothing is thrown from here on
   }
-  std::vector<cell*> cells;
-  cells.reserve(slots.size());
   for (order_slot* const slot : slots) {
-    std::uintptr_t entry = await_cell(*slot);
-    while (is_listed(entry)) {
+    for (std::uintptr_t entry = await_cell(*slot); is_listed(entry); entry = await_cell(*slot)) {
       if (!slot->compare_exchange_weak(entry, entry | gathered, std::memory_order_acq_rel)) continue;
       cells.push_back(&cell_at(entry));
       cells.back()->fate_.store(cell::fate::gathered, std::memory_order_release);
@@ -184,8 +190,10 @@ void const* order_list::unfinished_before(std::uint64_t ticket) noexcept {
       std::uint64_t at = each->id.load(std::memory_order_relaxed);
       for (order_slot const& slot : each->slots) {
         std::uintptr_t const entry = slot.load(std::memory_order_seq_cst);
-        if (!is_before(at++, ticket)) break;
-        coming = coming || entry == unset;
+        if (!is_before(at, ticket)) break;
+        // Without a cell, its ticket may have been given back.
+        coming = coming || (is_undecided(entry) && (entry != unset || is_before(at, next_ticket())));
+        ++at;
         if (is_listed(entry) && (entry & finished) == 0) return &cell_at(entry);
       }
     }

@@ -27,7 +27,8 @@ class order_list {
  public:
   // ---- tickets: the count of gathers before in the high 16 bits, below it the index
 
-  [[nodiscard]] std::uint64_t next_ticket() const noexcept { return tickets_.load(std::memory_order_relaxed); }
+  // Acquire, for total(): pairs with the release in begin_epoch().
+  [[nodiscard]] std::uint64_t next_ticket() const noexcept { return tickets_.load(std::memory_order_acquire); }
   [[nodiscard]] static std::size_t index(std::uint64_t ticket) noexcept { return ticket & (epoch_unit - 1); }
   /// How many items there have ever been when `ticket` is the next one.
   [[nodiscard]] std::uint64_t total(std::uint64_t ticket) const noexcept {
@@ -39,9 +40,11 @@ class order_list {
   [[nodiscard]] static bool is_before(std::uint64_t a, std::uint64_t b) noexcept {
     return static_cast<std::int64_t>(a - b) < 0;
   }
+  /// What no item has.
+  static constexpr std::uint64_t no_ticket = ~std::uint64_t{0};
   /// Takes `count` tickets from `next` on, unless the next ticket is another one by now; it is put in `next` then.
   [[nodiscard]] bool advance(std::uint64_t& next, std::uint64_t count) noexcept {
-    return tickets_.compare_exchange_weak(next, next + count, std::memory_order_acq_rel, std::memory_order_relaxed);
+    return tickets_.compare_exchange_weak(next, next + count, std::memory_order_acq_rel, std::memory_order_acquire);
   }
   /// Gives the newest ticket back; false when there is a newer one.
   [[nodiscard]] bool retract(std::uint64_t ticket) noexcept {
@@ -74,7 +77,8 @@ class order_list {
   void hand_over(cell& ended, bool discard) noexcept;
 
   /// Takes all items that are listed, or those of them before a ticket, in order; numbering starts again from 0. Each cell
-  /// comes with the list's share, for pass(). Waits for scatters that have a ticket and no cell yet.
+  /// comes with the list's share, for pass(). Waits for scatters that have a ticket and no cell yet, and for claims that may
+  /// be undone.
   [[nodiscard]] std::vector<cell*> detach(std::optional<std::uint64_t> before = {});
   /// The address of a listed cell before a ticket that is not finished; null when there is none. Waits as detach() does.
   [[nodiscard]] void const* unfinished_before(std::uint64_t ticket) noexcept;
@@ -140,6 +144,8 @@ class order_list {
     return *reinterpret_cast<cell*>(entry & ~marks);  // NOLINT(performance-no-int-to-ptr): it is one with marks
   }
   static bool has_cell(std::uintptr_t entry) noexcept { return entry > empty; }
+  // Whether a cell is to be gathered is not known yet.
+  static bool is_undecided(std::uintptr_t entry) noexcept { return entry == unset || (entry & reserved) != 0; }
   // To be gathered: neither claimed nor in a gather.
   static bool is_listed(std::uintptr_t entry) noexcept { return has_cell(entry) && (entry & (taken | gathered)) == 0; }
   static void settle(cell& owned, std::uintptr_t entry) noexcept;

@@ -108,7 +108,7 @@ stage_core& stage_core::open(stage_options const& options, void* body, item_size
   core.stop_ = std::stop_source{std::nostopstate};
   core.upstreams_.clear();
   for (auto& recent : core.recent_upstreams_) recent = 0;
-  core.cancelled_before_ = core.order_.next_ticket();
+  core.cancelled_before_ = order_list::no_ticket;
   core.first_total_ = core.order_.total(core.order_.next_ticket());
   core.order_.open();
   core.word_.fetch_and(~runner_word::halted);
@@ -162,8 +162,7 @@ void stage_core::cancel() noexcept { static_cast<stage_state&>(*this).cancel(sta
 
 void stage_state::cancel(intake why) noexcept {
   refuse_items(why);
-  refuse_to_start();  // before a body that is told to stop makes room for the next
-  request_stop();
+  request_stop();  // now that a body which asks for its token finds out by itself that it is to stop
   std::lock_guard const one_at_a_time{ending_mutex_};
   ++endings_;
   word_.fetch_or(runner_word::halted);
@@ -178,13 +177,19 @@ void stage_state::cancel(intake why) noexcept {
 
 void stage_core::close() noexcept { static_cast<stage_state&>(*this).refuse_items(stage_state::intake::closed); }
 
-// From here on: a ticket taken before this returns is one that next_ticket() shows; see take_ticket().
+// Takes no more items, and cancels those that were accepted, unless it only closes the stage.
 void stage_state::refuse_items(intake why) noexcept {
   {
     std::lock_guard const lock{room_mutex_};
     closed_ = closed_ || why == intake::closed;
-    if (intake_.load(std::memory_order_relaxed) == intake::open) intake_ = why;
+    intake const now = intake_.load(std::memory_order_relaxed);
+    if (now == intake::open || (now == intake::closed && why != intake::closed)) intake_ = why;
     capacity_.store(0, std::memory_order_seq_cst);
+    if (why != intake::closed) {
+      // From here on next_ticket() shows all tickets of accepted items; see take_ticket().
+      std::lock_guard const also{ready_mutex_};
+      cancelled_before_ = order_.next_ticket();
+    }
   }
   room_.notify_all();
   tell_readers();
@@ -198,7 +203,6 @@ void stage_core::reopen() noexcept {
   if (self.intake_.load(std::memory_order_acquire) == intake::open) return;
   std::lock_guard const lock{self.room_mutex_};
   if (self.intake_ == intake::closed) return;
-  self.stop_ = std::stop_source{std::nostopstate};
   self.intake_ = self.closed_ ? intake::closed : intake::open;
   if (!self.closed_) self.capacity_ = self.declared_capacity_;
 }
@@ -221,12 +225,13 @@ void stage_state::throw_refused() const {
 std::stop_token stage_core::stop_token() {
   auto& self = static_cast<stage_state&>(*this);
   std::lock_guard const lock{self.room_mutex_};
-  if (!self.stop_.stop_possible()) {
-    self.stop_ = std::stop_source{};
-    auto const now = self.intake_.load(std::memory_order_relaxed);
-    bool const cancelled = now == stage_state::intake::cancelled || now == stage_state::intake::too_many_errors;
-    if (cancelled || self.retired_) self.stop_.request_stop();  // nobody can have registered a callback
+  if (self.is_to_stop()) {
+    std::stop_source stopped;
+    stopped.request_stop();
+    return stopped.get_token();
   }
+  // That of a cancellation which is over is not for those who came after it.
+  if (!self.stop_.stop_possible() || self.stop_.stop_requested()) self.stop_ = std::stop_source{};
   return self.stop_.get_token();
 }
 
@@ -239,15 +244,9 @@ void stage_state::request_stop() noexcept {
   stop.request_stop();  // NOLINT(clang-analyzer-cplusplus.Move): it was assigned to
 }
 
-void stage_state::refuse_to_start() noexcept {
-  std::lock_guard const lock{ready_mutex_};
-  cancelled_before_ = order_.next_ticket();
-}
-
 // Ends what has not started as cancelled, wherever it waits. The word is halted, so no more bodies start meanwhile.
 void stage_state::end_unstarted() noexcept {
   std::lock_guard const one_at_a_time{ending_mutex_};
-  refuse_to_start();
   std::array<cell*, order_list::chunk_size> held{};
   std::size_t cursor = 0;
   for (std::size_t count = 0; (count = order_.hold_unfinished(cursor, held)) != 0;) {
@@ -327,7 +326,7 @@ place stage_state::place_of(std::uint64_t ticket) {
   } catch (...) {
     // Without an entry, only the newest ticket can be given back. Those who have newer ones are in the same trouble, or
     // have made the entry.
-    for (; !order_.retract(ticket); std::this_thread::yield()) {
+    for (; !retract(ticket); std::this_thread::yield()) {
       try {
         give_back({ticket, &order_.slot(ticket)});
         break;
@@ -448,8 +447,16 @@ void cell::note_size(std::size_t bytes) const noexcept {
   expected.store(before == 0 ? made : before + (made - before) / 8, std::memory_order_relaxed);
 }
 
+// Gives the newest ticket back; who takes it again is not cancelled with those before.
+bool stage_state::retract(std::uint64_t ticket) noexcept {
+  std::lock_guard const lock{ready_mutex_};
+  if (!order_.retract(ticket)) return false;
+  if (cancelled_before_.load() == ticket + 1) cancelled_before_ = ticket;
+  return true;
+}
+
 void stage_state::give_back(place const& unused) noexcept {
-  if (!order_.retract(unused.ticket)) {
+  if (!retract(unused.ticket)) {
     order_list::publish_nothing(*unused.slot);
     dismissed_.fetch_add(1, std::memory_order_relaxed);
     word_.fetch_add(runner_word::finished);
@@ -531,8 +538,9 @@ stage_stats stage_core::stats() const noexcept {
   std::uint64_t const dropped = self.dropped_.load(std::memory_order_acquire);
   std::uint64_t const dismissed = self.dismissed_.load(std::memory_order_acquire);
   std::uint64_t const word = self.word_.load(std::memory_order_acquire);
-  std::uint64_t const total = self.order_.total(self.order_.next_ticket()) - self.first_total_;
-  std::uint64_t const in_flight = self.in_flight(word);
+  std::uint64_t const all = self.order_.total(self.order_.next_ticket());
+  std::uint64_t const total = all - self.first_total_;
+  std::uint64_t const in_flight = static_cast<std::uint32_t>(all) - runner_word::finished_in(word);
   std::uint64_t const running = self.items_running(word);
   std::uint64_t const finished = total - in_flight - dismissed;
   return {.queued = in_flight - std::min(in_flight, running),

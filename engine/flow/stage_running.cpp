@@ -23,6 +23,7 @@ constexpr int most_doublings = 6;  // of .backoff
 // A body that this thread is in; others may be around it, where stages run inline.
 struct body_frame {
   stage_state* stage;
+  cell const* item;
   bool has_slot;
   body_frame const* outer;
 };
@@ -31,7 +32,8 @@ thread_local constinit body_frame const* innermost_body = nullptr;
 // While it lives, this thread is in a body of the stage.
 class entered_body {
  public:
-  entered_body(stage_state& stage, bool has_slot) noexcept : frame_{&stage, has_slot, innermost_body} {
+  entered_body(stage_state& stage, cell const& item, bool has_slot) noexcept
+      : frame_{&stage, &item, has_slot, innermost_body} {
     innermost_body = &frame_;
   }
   entered_body(entered_body const&) = delete;
@@ -59,6 +61,14 @@ bool stage_state::in_own_body() const noexcept {
   return find_body([this](body_frame const& each) { return each.stage == this; }) != nullptr;
 }
 
+// With room_mutex_ held: whether the body of the stage that this thread is in, or calls directly, is to stop.
+bool stage_state::is_to_stop() const noexcept {
+  body_frame const* const found = find_body([this](body_frame const& each) { return each.stage == this; });
+  if (found != nullptr) return is_cancelled(*found->item);
+  intake const now = intake_.load(std::memory_order_relaxed);
+  return now == intake::cancelled || now == intake::too_many_errors;
+}
+
 bool stage_state::is_needed_by_this_thread() const {
   return find_body([this](body_frame const& each) {
            return each.stage == this || core_registry::instance().reaches(each.stage->serial(), *this);
@@ -74,16 +84,22 @@ bool stage_state::is_unwanted(cell& queued) const noexcept {
 }
 
 bool stage_state::is_cancelled(std::uint64_t ticket) const noexcept {
+  std::uint64_t const before = cancelled_before_.load(std::memory_order_relaxed);
   return retired_.load(std::memory_order_relaxed) ||
-         order_list::is_before(ticket, cancelled_before_.load(std::memory_order_relaxed));
+         (before != order_list::no_ticket && order_list::is_before(ticket, before));
 }
 
-// Tickets are compared around the end of their range, so an old one must not be kept for ever.
+// Tickets are compared around the end of their range, so an old one must not be kept for ever. Nothing takes its place:
+// what is older was cancelled then, and an item from after it may wait for any number of gathers.
 void stage_state::forget_old_cancellation() noexcept {
-  std::uint64_t const next = order_.next_ticket();
-  if (next - cancelled_before_.load(std::memory_order_relaxed) < order_list::far) return;
+  auto const is_old = [this] {
+    std::uint64_t const before = cancelled_before_.load(std::memory_order_relaxed);
+    std::uint64_t const next = order_.next_ticket();
+    return before != order_list::no_ticket && order_list::is_before(before, next) && next - before >= order_list::far;
+  };
+  if (!is_old()) return;
   std::lock_guard const lock{ready_mutex_};
-  cancelled_before_ = next - order_list::far / 2;
+  if (is_old()) cancelled_before_ = order_list::no_ticket;  // not one that has just come
 }
 
 // A cell that was cancelled before it became ready, now that nothing points to it any more.
@@ -164,13 +180,17 @@ cell* stage_state::oldest_ready() noexcept {
 // Refuses queued cells of a stage that is being cancelled or destroyed.
 void stage_state::drain() noexcept {
   row unwanted;
+  bool keeps = false;
   {
     std::lock_guard const lock{ready_mutex_};
     row kept;
     while (cell* const each = take_ready()) (is_unwanted(*each) ? unwanted : kept).append(*each);
     first_ready_.store(kept.first, std::memory_order_relaxed);
+    keeps = kept.first != nullptr;
     if (takes_batches()) count_forming();
   }
+  // Whoever has ended the halt meanwhile may not have seen them: they were nowhere.
+  if (keeps && (word_.load(std::memory_order_seq_cst) & runner_word::halted) == 0) wake_for_queue();
   refuse(unwanted);
 }
 
@@ -279,11 +299,8 @@ bool stage_state::execute(cell& runnable, bool has_slot) noexcept {
   bool const sampled = runnable.index() % sampled_every == 0;
   auto const start = sampled ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point{};
   fetch_dependent(runnable);
-  bool is_over = false;
-  {
-    entered_body const here{*this, has_slot};
-    is_over = runnable.run(nullptr);
-  }
+  entered_body const here{*this, runnable, has_slot};
+  bool const is_over = runnable.run(nullptr);
   if (sampled) {
     bool const is_short = std::chrono::steady_clock::now() - start < short_body;
     bool const was_short = short_bodies_.load(std::memory_order_relaxed);
@@ -297,7 +314,7 @@ bool stage_state::execute(cell& runnable, bool has_slot) noexcept {
 
 // The same for a body that takes batches, and a row of cells from `first` on.
 void stage_state::execute_batch(cell& first, bool has_slot, row& done, row& later) noexcept {
-  entered_body const here{*this, has_slot};
+  entered_body const here{*this, first, has_slot};  // a cancel concerns all of its items, or none
   batch_body_.load(std::memory_order_relaxed)->run(*this, {.first = &first, .last = nullptr}, done, later);
 }
 
@@ -312,22 +329,26 @@ void stage_core::run_inline(cell& runnable) noexcept {
   if (unwanted.first != nullptr) return stage_state::refuse(unwanted);
   self.word_.fetch_add(runner_word::running);
   while (!(self.takes_batches() ? self.execute_alone(runnable) : self.execute(runnable, false))) {
-    std::this_thread::sleep_for(self.delay_after(runnable.failed_attempts()));
+    {
+      std::unique_lock lock{self.room_mutex_};
+      self.room_.wait_for(lock, self.delay_after(runnable.failed_attempts()),
+                          [&] { return self.is_cancelled(runnable); });
+    }
+    if (!self.is_cancelled(runnable)) continue;
+    (void)runnable.run(self.cancelled_failure(runnable));  // it keeps the failure of the last attempt
+    break;
   }
   (void)self.finish(runnable, runner_word::finished - runner_word::running, false);
 }
 
 // ---- attempts
 
-bool stage_core::may_run_again(cell const& started) const noexcept {
-  return !static_cast<stage_state const&>(*this).is_cancelled(started);
+bool stage_core::tries_again(cell const& failed) const noexcept {
+  return !static_cast<stage_state const&>(*this).is_cancelled(failed);
 }
 
-bool stage_core::tries_again(cell const& failed) noexcept {
-  auto& self = static_cast<stage_state&>(*this);
-  if (self.is_cancelled(failed)) return false;
-  self.retried_.fetch_add(1, std::memory_order_relaxed);
-  return true;
+void stage_core::count_retry() noexcept {
+  static_cast<stage_state&>(*this).retried_.fetch_add(1, std::memory_order_relaxed);
 }
 
 std::chrono::milliseconds stage_state::delay_after(int attempts) const noexcept {
@@ -377,6 +398,7 @@ cell* stage_state::finish(cell& ended, std::uint64_t change, bool in_runner) noe
   if (order_.has_readers()) order_.count_unread(ended);
   std::uint64_t const word = word_.fetch_add(change) + change;
   link* newest = ended.waiters_.exchange(&cell::finished_mark, std::memory_order_seq_cst);
+  if (ended.abandoned_.load(std::memory_order_seq_cst)) ended.see_failure();
   order_.hand_over(ended, discard);  // it may be freed now
   if (order_.has_readers()) tell_readers();
   look_for_last_batch();

@@ -108,6 +108,7 @@ class stage_state final : public stage_core {
   [[nodiscard]] bool take_bytes(std::size_t bytes, bool bounded) noexcept;
   [[nodiscard]] place place_of(std::uint64_t ticket);
   [[nodiscard]] item_place place_of(std::uint64_t ticket, std::size_t bytes);
+  [[nodiscard]] bool retract(std::uint64_t ticket) noexcept;
   void give_back(place const& unused) noexcept;
   [[nodiscard]] std::uint64_t wait_for_room(std::size_t bytes);
   [[noreturn]] void throw_refused() const;
@@ -117,6 +118,7 @@ class stage_state final : public stage_core {
 
   // What this thread is in.
   [[nodiscard]] bool in_own_body() const noexcept;
+  [[nodiscard]] bool is_to_stop() const noexcept;
   [[nodiscard]] bool is_needed_by_this_thread() const;
   void check_gather() const;
   [[nodiscard]] std::uint32_t in_flight(std::uint64_t word) const noexcept {
@@ -191,7 +193,6 @@ class stage_state final : public stage_core {
   static void refuse(row unwanted) noexcept;
   void retire() noexcept;
   void cancel(intake why) noexcept;
-  void refuse_to_start() noexcept;
   void end_unstarted() noexcept;
   void end_delayed() noexcept;
   void request_stop() noexcept;
@@ -211,11 +212,12 @@ class stage_state final : public stage_core {
   std::uint32_t declared_capacity_ = 0;
   std::size_t max_errors_ = 0;
   std::atomic<std::int64_t> byte_budget_{0};
-  std::atomic<bool> results_differ_{false};         // in size, so their bytes are counted
-  std::atomic<batch_body*> batch_body_{nullptr};    // null where the body takes single items
-  std::atomic<runner_node*> node_{nullptr};         // set at the first scatter, kept when the core is used again
-  std::atomic<bool> short_bodies_{false};           // they take less time than it takes to wake a thread
-  std::atomic<std::uint64_t> cancelled_before_{0};  // tickets; written under ready_mutex_
+  std::atomic<bool> results_differ_{false};       // in size, so their bytes are counted
+  std::atomic<batch_body*> batch_body_{nullptr};  // null where the body takes single items
+  std::atomic<runner_node*> node_{nullptr};       // set at the first scatter, kept when the core is used again
+  std::atomic<bool> short_bodies_{false};         // they take less time than it takes to wake a thread
+  // Items with earlier tickets are cancelled; written under ready_mutex_.
+  std::atomic<std::uint64_t> cancelled_before_{order_list::no_ticket};
   std::atomic<int> blocked_{0};                     // threads in wait_for_room()
   std::atomic<std::uint32_t> news_for_readers_{0};  // counts what may let a reader go on
 

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -159,13 +160,14 @@ bool cell_batch::wait_all(std::function<void(progress const&)> const& report) co
   for (tally::one& each : ones) {
     if (!each.watched->subscribe(each.wait)) counted.count(*each.watched);
   }
-  if (!empty()) {
-    batch_wanted const wanted{stage_state::of(front()), batch_wanted::by::gather};
-    slot_given_back const meanwhile;
-    while (now.done + now.failed < now.total) {
+  std::optional<batch_wanted> wanted;
+  if (!empty()) wanted.emplace(stage_state::of(front()), batch_wanted::by::gather);
+  while (now.done + now.failed < now.total) {
+    {
+      slot_given_back const meanwhile;  // not while `report` runs: it is a part of the body
       now = counted.after(now);
-      tell();
     }
+    tell();
   }
   if (thrown != nullptr) std::rethrow_exception(thrown);
   return now.failed == 0;

@@ -23,8 +23,8 @@ namespace penstock {
 /// once, by one thread: `for (auto&& outcome : stage.stream(source))`; an input range of outcome<T>&, each good until the
 /// next is asked for, and free to be moved from. begin() and ++ block until there is one.
 ///
-/// Movable before begin(). Must not outlive its stage, nor a source that it refers to. It may be left at any time: results
-/// that were not read go, but items that have been scattered run.
+/// Movable before begin(). Must not outlive its stage, nor a source that it refers to. It may be left at any time: items
+/// that have been scattered run, but their results go, and their failures are reported to nobody.
 template <class Reader>
 class outcome_stream : public std::ranges::view_interface<outcome_stream<Reader>> {
   using value_type = typename Reader::value_type;
@@ -86,6 +86,13 @@ outcome<T> outcome_at(std::size_t index, result_cell<T>& finished, bool sole_own
 template <class T>
 class in_order {
  public:
+  in_order() = default;
+  in_order(in_order&&) noexcept = default;
+  in_order& operator=(in_order&&) = delete;
+  ~in_order() {
+    for (auto const& each : items_) each->abandon();
+  }
+
   void add(cell_handle<result_cell<T>> item) { items_.push_back(std::move(item)); }
   [[nodiscard]] std::size_t size() const noexcept { return items_.size(); }
   [[nodiscard]] bool ready() noexcept { return !items_.empty() && items_.front()->done(); }

@@ -49,38 +49,6 @@ TEST(Lifetime, AStaticStageWorksAndEndsWithTheProgram) {
   static_stage.scatter(1);  // left for the static destructor
 }
 
-TEST(Lifetime, TheDestructorWaitsForRunningBodiesAndCancelsTheOthers) {
-  std::latch started{2};
-  std::latch go{1};
-  std::atomic<int> completed{0};
-  std::vector<future<int>> futures;
-  std::optional<thread_stage<int(int)>> stage;
-  stage.emplace(penstock::stage_options{.concurrency = 2, .name = "short-lived"}, [&](int x) {
-    started.count_down();
-    go.wait();
-    ++completed;
-    return x;
-  });
-  for (int i = 0; i < 10; ++i) futures.push_back(stage->scatter(i));
-  started.wait();
-  std::thread destroyer{[&] {
-    stage.reset();
-    EXPECT_EQ(completed, 2) << "the destructor returned while a body was running";
-  }};
-  // The eight others end as cancelled although both bodies are still inside.
-  for (std::size_t i = 2; i < 10; ++i) {
-    auto const outcome = std::move(futures[i]).outcome();
-    ASSERT_FALSE(outcome);
-    EXPECT_EQ(outcome.error().kind(), error_kind::cancelled);
-    EXPECT_EQ(outcome.error().stage(), "short-lived");
-    EXPECT_THROW((void)outcome.value(), penstock::stage_error);
-  }
-  go.count_down();
-  destroyer.join();
-  EXPECT_EQ(futures[0].get(), 0);
-  EXPECT_EQ(futures[1].get(), 1);
-}
-
 TEST(Lifetime, TheBodyIsDestroyedWithItsStage) {
   auto const resource = std::make_shared<int>(5);
   {
@@ -89,35 +57,6 @@ TEST(Lifetime, TheBodyIsDestroyedWithItsStage) {
     EXPECT_EQ(resource.use_count(), 2);
   }
   EXPECT_EQ(resource.use_count(), 1);
-}
-
-TEST(Lifetime, EitherEndOfAChainMayGoFirst) {
-  for (bool const upstream_first : {true, false}) {
-    std::latch go{1};
-    std::optional<thread_stage<int(int)>> upstream;
-    std::optional<thread_stage<int(int)>> downstream;
-    upstream.emplace(1, [&](int x) {
-      go.wait();
-      return x;
-    });
-    downstream.emplace(1, [](int x) { return x; });
-    std::vector<future<int>> ends;
-    for (int i = 0; i < 5; ++i) ends.push_back(downstream->scatter(upstream->scatter(i)));
-    if (upstream_first) {
-      std::thread releaser{[&] { go.count_down(); }};
-      upstream.reset();
-      releaser.join();
-    } else {
-      downstream.reset();  // its calls still wait for inputs
-      go.count_down();
-    }
-    int cancelled = 0;
-    for (auto& each : ends) {
-      auto const outcome = std::move(each).outcome();
-      if (!outcome && outcome.error().kind() == error_kind::cancelled) ++cancelled;
-    }
-    EXPECT_GE(cancelled, upstream_first ? 0 : 5);
-  }
 }
 
 TEST(Lifetime, ACoreIsUsedAgainOnlyWhenItsLastCallHasEnded) {
@@ -392,18 +331,6 @@ TEST(Lifetime, UngatheredResultsDieWithTheStage) {
     EXPECT_GE(probe.use_count(), 101);
   }
   EXPECT_EQ(probe.use_count(), 1);
-}
-
-TEST(Lifetime, AHundredStagesWork) {
-  std::vector<thread_stage<int(int)>> stages;
-  for (int i = 0; i < 100; ++i) stages.emplace_back(3, [](int x) { return x + 1; });
-  for (int item = 0; item < 50; ++item) {
-    auto value = stages.front().scatter(item);
-    for (std::size_t i = 1; i < stages.size(); ++i) value = stages[i].scatter(std::move(value));
-  }
-  auto const results = stages.back().gather();
-  ASSERT_EQ(results.size(), 50U);
-  for (int item = 0; item < 50; ++item) EXPECT_EQ(results[static_cast<std::size_t>(item)], item + 100);
 }
 
 TEST(Lifetime, IdleEngineThreadsEnd) {

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-// penstock is modelled on the Python library lox. LoxThread and LoxChaining ask of it what lox's own tests ask of lox,
-// and bear their names; BeyondLox has the cases in which lox hangs, mixes results up or loses them.
+// penstock is modelled on the Python library lox. LoxThread, LoxProgress, LoxSerial and LoxChaining ask of it what lox's own
+// tests ask of lox, and bear their names; BeyondLox has the cases in which lox hangs, mixes results up or loses them.
 #include <penstock/thread_stage.hpp>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <barrier>
 #include <cstddef>
+#include <cstdint>
 #include <latch>
 #include <numeric>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -21,6 +24,8 @@ namespace {
 
 using penstock::error_kind;
 using penstock::future;
+using penstock::gather_options;
+using penstock::progress;
 using penstock::thread_stage;
 using testing::ElementsAre;
 using testing::IsEmpty;
@@ -64,7 +69,7 @@ void expect_concurrency(int limit, Make make) {
 }
 
 TEST(LoxThread, BasicArgsTwelveScattersComeBackInOrder) {
-  for (int const workers : {1, 5}) {
+  for (int const workers : {0, 1, 5}) {  // none: serial mode
     thread_stage stage{workers, [](int x, int y) { return x * y; }};
     EXPECT_THAT(stage.gather(), IsEmpty());
     for (int round = 0; round < 2; ++round) expect_twelve_products(stage);
@@ -117,6 +122,222 @@ TEST(LoxThread, SpecifyNumWorkersAFreeFunctionIsWrappedWithANumber) {
   thread_stage stage{3, multiply};
   expect_twelve_products(stage);
   expect_concurrency(3, [](auto body) { return thread_stage{3, body}; });
+  EXPECT_THROW((thread_stage{-1, multiply}), std::invalid_argument);
+}
+
+// --- progress: lox's tqdm ---------------------------------------------------------------------------------------------
+
+// What a progress bar is told in the course of one gather.
+struct bar {
+  std::vector<progress> seen;
+
+  [[nodiscard]] gather_options options() {
+    return {.progress = [this](progress const& now) { seen.push_back(now); }};
+  }
+  // The first call is made at the start, each one is further than the one before, and the last one has them all.
+  void expect_a_whole_round(std::uint64_t total, std::uint64_t failed) const {
+    ASSERT_FALSE(seen.empty());
+    for (std::size_t i = 0; i < seen.size(); ++i) {
+      EXPECT_EQ(seen[i].total, total) << "the bar is made once, with its whole length";
+      if (i == 0) continue;
+      EXPECT_GT(seen[i].done + seen[i].failed, seen[i - 1].done + seen[i - 1].failed);
+      EXPECT_GE(seen[i].done, seen[i - 1].done);
+      EXPECT_GE(seen[i].failed, seen[i - 1].failed);
+    }
+    EXPECT_EQ(seen.back().done, total - failed);
+    EXPECT_EQ(seen.back().failed, failed);
+  }
+};
+
+TEST(LoxProgress, TqdmBoolTheBarIsAsLongAsTheRound) {
+  thread_stage stage{5, multiply};
+  for (int i = 0; i < calls; ++i) stage.scatter(i, i);
+  bar shown;
+  EXPECT_EQ(stage.gather(shown.options()).size(), std::size_t{calls});
+  shown.expect_a_whole_round(calls, 0);
+}
+
+TEST(LoxProgress, TqdmTqdmTheUpdatesSumUpToTwelve) {
+  // As lox calls a tqdm object: update(n) adds n.
+  std::uint64_t bar_shows = 0;
+  auto const update = [&bar_shows](std::uint64_t n) { bar_shows += n; };
+  thread_stage stage{5, multiply};
+  for (int i = 0; i < calls; ++i) stage.scatter(i, i);
+  (void)stage.gather({.progress = [&](progress const& now) { update(now.done + now.failed - bar_shows); }});
+  EXPECT_EQ(bar_shows, std::uint64_t{calls});
+}
+
+TEST(LoxProgress, ItIsToldWhileItemsStillRun) {
+  // The last body ends only when the bar has shown all others: a bar that is told at the end only would wait for ever.
+  std::latch shown{1};
+  thread_stage stage{2, [&shown](int x) {
+                       if (x == calls - 1) shown.wait();
+                       return x;
+                     }};
+  for (int i = 0; i < calls; ++i) stage.scatter(i);
+  bool counted = false;
+  (void)stage.gather({.progress = [&](progress const& now) {
+    if (now.done == calls - 1 && !std::exchange(counted, true)) shown.count_down();
+  }});
+  EXPECT_TRUE(counted);
+}
+
+TEST(LoxProgress, RoundsOfTenFourAndSevenAreEachCountedFromNothing) {
+  for (int const workers : {0, 1, 5}) {
+    thread_stage stage{workers, [](int x) { return x; }};
+    for (int const items : {10, 4, 7}) {
+      for (int i = 0; i < items; ++i) stage.scatter(i);
+      bar shown;
+      EXPECT_EQ(stage.gather(shown.options()).size(), static_cast<std::size_t>(items));
+      shown.expect_a_whole_round(static_cast<std::uint64_t>(items), 0);
+    }
+    bar empty;
+    EXPECT_THAT(stage.gather(empty.options()), IsEmpty());
+    empty.expect_a_whole_round(0, 0);
+  }
+}
+
+TEST(LoxProgress, FailuresAreCountedToo) {
+  for (int const workers : {0, 5}) {
+    thread_stage stage{workers, [](int x) { return x % 2 != 0 ? throw std::domain_error{"odd"} : x; }};
+    for (int const items : {10, 4, 7}) {
+      for (int i = 0; i < items; ++i) stage.scatter(i);
+      bar shown;
+      EXPECT_THROW((void)stage.gather(shown.options()), penstock::gather_error<int>);
+      shown.expect_a_whole_round(static_cast<std::uint64_t>(items), static_cast<std::uint64_t>(items / 2));
+    }
+  }
+}
+
+TEST(LoxProgress, MethodsAreCountedObjectByObject) {
+  oblong narrow{2};
+  oblong wide{30};
+  for (int i = 0; i < 10; ++i) narrow.area.scatter(i);
+  for (int i = 0; i < 4; ++i) wide.area.scatter(i);
+  bar narrow_shown;
+  bar wide_shown;
+  EXPECT_EQ(wide.area.gather(wide_shown.options()).size(), 4U);
+  EXPECT_EQ(narrow.area.gather(narrow_shown.options()).size(), 10U);
+  narrow_shown.expect_a_whole_round(10, 0);
+  wide_shown.expect_a_whole_round(4, 0);
+}
+
+TEST(LoxProgress, AnyThreadMayGatherAndIsToldItself) {
+  thread_stage stage{3, multiply};
+  for (int i = 0; i < calls; ++i) stage.scatter(i, i);
+  bar shown;
+  std::thread other{[&] {
+    auto const me = std::this_thread::get_id();
+    auto const told = [&](progress const& now) {
+      EXPECT_EQ(std::this_thread::get_id(), me) << "so that a bar needs no lock";
+      shown.seen.push_back(now);
+    };
+    EXPECT_EQ(stage.gather({.progress = told}).size(), std::size_t{calls});
+  }};
+  other.join();
+  shown.expect_a_whole_round(calls, 0);
+}
+
+// --- serial mode: lox's thread(0) -------------------------------------------------------------------------------------
+
+TEST(LoxSerial, TheCallerRunsTheTaskInScatter) {
+  auto const here = std::this_thread::get_id();
+  std::vector<int> order;
+  thread_stage stage{0, [&](int x) {
+                       EXPECT_EQ(std::this_thread::get_id(), here);
+                       order.push_back(x);
+                       return 10 * x;
+                     }};
+  for (int i = 0; i < 3; ++i) {
+    auto const result = stage.scatter(i);
+    EXPECT_TRUE(result.ready());
+    EXPECT_EQ(order.size(), static_cast<std::size_t>(i) + 1) << "it has run before scatter returned";
+    EXPECT_EQ(stage.stats().queued, 0U);
+  }
+  EXPECT_THAT(order, ElementsAre(0, 1, 2));
+  EXPECT_THAT(stage.gather(), ElementsAre(0, 10, 20));
+  EXPECT_THAT(stage.gather(), IsEmpty());
+}
+
+TEST(LoxSerial, ATaskThatScattersToItselfDoesNotDeadlock) {
+  thread_stage<int(int)>* self = nullptr;
+  thread_stage<int(int)> factorial{0, [&self](int n) {
+                                     if (n <= 1) return 1;
+                                     auto const below = self->scatter(n - 1);
+                                     return n * below.get();
+                                   }};
+  self = &factorial;
+  auto const whole = factorial.scatter(5);
+  EXPECT_EQ(whole.get(), 120);
+  EXPECT_THAT(factorial.gather(), ElementsAre(120, 24, 6, 2, 1)) << "in the order of the scatters";
+}
+
+TEST(LoxSerial, TasksOfTwoStagesScatterToEachOther) {
+  thread_stage<bool(int)>* is_even = nullptr;
+  thread_stage<bool(int)> is_odd{0, [&](int n) { return n != 0 && is_even->scatter(n - 1).get(); }};
+  thread_stage<bool(int)> even{0, [&](int n) { return n == 0 || is_odd.scatter(n - 1).get(); }};
+  is_even = &even;
+  EXPECT_TRUE(even.scatter(10).get());
+  EXPECT_FALSE(is_odd.scatter(10).get());
+}
+
+TEST(LoxSerial, TwoThreadsAreInTheirTasksAtOnce) {
+  // lox holds a lock while a task runs; then the two would never meet.
+  std::barrier both{2};
+  thread_stage stage{0, [&both](int x) {
+                       both.arrive_and_wait();
+                       return x;
+                     }};
+  std::thread other{[&stage] { stage.scatter(1); }};
+  stage.scatter(2);
+  other.join();
+  EXPECT_THAT(stage.gather(), testing::UnorderedElementsAre(1, 2));
+}
+
+TEST(LoxSerial, AnExceptionIsTheItemsWhateverIsThrown) {
+  thread_stage stage{{.concurrency = 0, .name = "serial"}, [](int x) {
+                       if (x == 1) throw std::domain_error{"one"};
+                       if (x == 2) throw 2;  // as little an error to C++ as SystemExit is to Python
+                       return x;
+                     }};
+  for (int i = 0; i < 4; ++i) EXPECT_NO_THROW(stage.scatter(i));
+  auto const outcomes = stage.outcomes();
+  ASSERT_EQ(outcomes.size(), 4U);
+  EXPECT_THROW((void)outcomes[1].value(), std::domain_error);
+  EXPECT_THROW((void)outcomes[2].value(), int);
+  EXPECT_EQ(outcomes[3].value(), 3);
+  stage.scatter(5);
+  EXPECT_THAT(stage.gather(), ElementsAre(5));
+}
+
+TEST(LoxSerial, AnExceptionInARecursionFailsAllThatAskedForIt) {
+  thread_stage<int(int)>* self = nullptr;
+  thread_stage<int(int)> down{0, [&self](int n) {
+                                if (n == 0) throw std::domain_error{"the bottom"};
+                                auto const below = self->scatter(n - 1);
+                                return below.get();
+                              }};
+  self = &down;
+  auto top = down.scatter(3);
+  EXPECT_THROW((void)top.get(), std::domain_error);
+  auto const outcomes = down.outcomes();
+  ASSERT_EQ(outcomes.size(), 4U);
+  for (auto const& each : outcomes) EXPECT_THROW((void)each.value(), std::domain_error);
+}
+
+TEST(LoxSerial, AChainOfSerialStagesPassesErrorsAndValuesOn) {
+  thread_stage first{{.concurrency = 0, .name = "first"}, [](int x) {
+                       if (x == 1) throw std::domain_error{"one"};
+                       return std::tuple{x, 10 * x};
+                     }};
+  thread_stage second{{.concurrency = 0, .name = "second"}, [](int x, int y) { return x + y; }};
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(second.scatter(first.scatter(i)).ready());
+  auto const outcomes = second.outcomes();
+  ASSERT_EQ(outcomes.size(), 3U);
+  EXPECT_EQ(outcomes[0].value(), 0);
+  EXPECT_EQ(outcomes[1].error().kind(), error_kind::upstream);
+  EXPECT_EQ(outcomes[1].error().stage(), "first");
+  EXPECT_EQ(outcomes[2].value(), 22);
 }
 
 // The upstream of the chains: lox's foo.
@@ -405,6 +626,97 @@ TEST(BeyondLox, NestedPromisesArriveAsTheirValues) {
   list.scatter(std::vector<future<int>>{}, "none:");
   EXPECT_THAT(list.gather(), ElementsAre("mixed: 5 1 2 3 4 0", "none:"));
   EXPECT_THAT(number.gather(), IsEmpty());
+}
+
+TEST(BeyondLox, OneCallOfTwoPromisesOfWhichOneFailsFailsAlone) {
+  thread_stage number{{.concurrency = 2, .name = "number"},
+                      [](int x) { return x < 0 ? throw std::domain_error{"negative"} : x; }};
+  thread_stage add{2, [](int a, int b) { return a + b; }};
+  auto const good = number.scatter(1);
+  auto const bad = number.scatter(-1);
+  add.scatter(good, bad);
+  add.scatter(good, good);
+  auto const outcomes = add.outcomes();
+  ASSERT_EQ(outcomes.size(), 2U);
+  EXPECT_EQ(outcomes[0].error().index(), 1U) << "the index of the origin, in its own stage";
+  EXPECT_EQ(outcomes[1].value(), 2);
+}
+
+TEST(BeyondLox, APromiseGatheredBeforeIsRefusedRatherThanMispaired) {
+  thread_stage number{2, same};
+  thread_stage next{2, tenfold};
+  auto const promises = six_promises(number);
+  EXPECT_THAT(number.gather(), ElementsAre(0, 1, 2, 3, 4, 5));
+  auto const fresh = number.scatter(7);
+  EXPECT_THROW(next.scatter(promises[0]), penstock::already_gathered) << "item 0 of the last round, not of this one";
+  next.scatter(fresh);
+  EXPECT_THAT(next.gather(), ElementsAre(70));
+}
+
+TEST(BeyondLox, TasksScatteredDuringAGatherAreInTheNextOne) {
+  std::latch gathering{1};
+  thread_stage next{2, same};
+  thread_stage first{2, [&](int x) {
+                       gathering.wait();
+                       next.scatter(x + 100);
+                       return x;
+                     }};
+  next.scatter(1);
+  first.scatter(2);
+  EXPECT_THAT(next.gather({.progress =
+                               [&](progress const& now) {
+                                 EXPECT_EQ(now.total, 1U);
+                                 if (!gathering.try_wait()) gathering.count_down();
+                               }}),
+              ElementsAre(1));
+  EXPECT_THAT(first.gather(), ElementsAre(2));
+  EXPECT_THAT(next.gather(), ElementsAre(102));
+}
+
+// lox's interpreter runs the whole queue before it ends, and after Ctrl-C too.
+TEST(BeyondLox, CtrlCDropsTheQueue) {
+  std::latch entered{1};
+  std::latch go{1};
+  std::atomic<int> runs{0};
+  thread_stage stage{1, [&](int x) {
+                       ++runs;
+                       entered.count_down();
+                       go.wait();
+                       return x;
+                     }};
+  for (int i = 0; i < calls; ++i) stage.scatter(i);
+  entered.wait();
+  stage.cancel();
+  go.count_down();
+  auto const outcomes = stage.outcomes();
+  ASSERT_EQ(outcomes.size(), std::size_t{calls});
+  EXPECT_EQ(outcomes[0].value(), 0) << "what runs is finished";
+  for (int i = 1; i < calls; ++i) {
+    EXPECT_EQ(outcomes[static_cast<std::size_t>(i)].error().kind(), error_kind::cancelled);
+  }
+  EXPECT_EQ(runs, 1);
+}
+
+TEST(BeyondLox, LeavingDropsTheQueue) {
+  std::latch entered{1};
+  std::latch go{1};
+  std::atomic<int> runs{0};
+  std::vector<future<int>> promises;
+  std::optional<thread_stage<int(int)>> stage;
+  stage.emplace(1, [&](int x) {
+    ++runs;
+    entered.count_down();
+    go.wait();
+    return x;
+  });
+  for (int i = 0; i < calls; ++i) promises.push_back(stage->scatter(i));
+  entered.wait();
+  std::thread leave{[&stage] { stage.reset(); }};
+  promises.back().wait();  // the queue has ended, while the first is still running
+  go.count_down();
+  leave.join();
+  EXPECT_EQ(runs, 1);
+  EXPECT_EQ(promises.front().get(), 0);
 }
 
 TEST(BeyondLox, TwentyThousandRoundsOfTinyGathersNeverHang) {

@@ -196,6 +196,25 @@ TEST(AsCompleted, GivesOutcomesAsTheyFinish) {
   for (std::size_t i = 0; i < 20; ++i) EXPECT_EQ(indices[i], i);
 }
 
+TEST(AsCompleted, WhoeverLeavesDoesNotAskForFailures) {
+  std::atomic<int> reported{0};
+  auto before = penstock::on_unobserved_error([&reported](penstock::item_error const& /*lost*/) { ++reported; });
+  {
+    thread_stage fails{{.concurrency = 2, .capacity = 50},
+                       [](int x) { return x == 0 ? x : throw std::domain_error{"no"}; }};
+    for (int round = 0; round < 50; ++round) {
+      for (auto&& each : fails.stream(std::views::iota(0, 40))) {
+        if (each) break;
+      }
+      for (auto&& each : fails.as_completed(std::views::iota(0, 40))) {
+        if (each) break;
+      }
+    }
+  }
+  EXPECT_EQ(reported, 0);
+  (void)penstock::on_unobserved_error(std::move(before));
+}
+
 TEST(AsCompleted, MayBeLeftWhileItemsRun) {
   std::latch go{1};
   auto const shared = std::make_shared<int>(1);

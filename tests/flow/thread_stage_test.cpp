@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
+// What thread stages alone promise; for what they share with other kinds: tests/flow/thread_stage_battery_test.cpp.
 #include <penstock/thread_stage.hpp>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
-#include <latch>
 #include <numeric>
 #include <optional>
-#include <semaphore>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -25,7 +24,6 @@ using penstock::thread_stage;
 using testing::Each;
 using testing::ElementsAre;
 using testing::HasSubstr;
-using testing::IsEmpty;
 
 int free_function(int x) { return x + 1; }
 
@@ -33,24 +31,6 @@ std::vector<int> iota(int count) {
   std::vector<int> numbers(static_cast<std::size_t>(count));
   std::iota(numbers.begin(), numbers.end(), 0);
   return numbers;
-}
-
-TEST(ThreadStage, GatherReturnsResultsInScatterOrder) {
-  thread_stage same{4, [](int x) {
-                      if (x % 7 == 0) std::this_thread::yield();
-                      return x;
-                    }};
-  for (int i = 0; i < 10'000; ++i) same.scatter(i);
-  EXPECT_EQ(same.gather(), iota(10'000));
-}
-
-TEST(ThreadStage, ASecondGatherIsEmptyAndTheStageWorksAgain) {
-  thread_stage same{4, [](int x) { return x; }};
-  for (int round = 0; round < 3; ++round) {
-    for (int i = 0; i < 12; ++i) same.scatter(i);
-    EXPECT_EQ(same.gather(), iota(12));
-    EXPECT_THAT(same.gather(), IsEmpty());
-  }
 }
 
 TEST(ThreadStage, TheSignatureIsReadOffAnyCallable) {
@@ -88,15 +68,6 @@ TEST(ThreadStage, APlainCallRunsTheBodyHere) {
   EXPECT_EQ(where(0), std::this_thread::get_id());
   where.scatter(0);
   EXPECT_NE(where.gather().front(), std::this_thread::get_id());
-}
-
-TEST(ThreadStage, VoidBodiesAreWaitedFor) {
-  std::atomic<int> sum{0};
-  thread_stage add{3, [&sum](int x) { sum += x; }};
-  for (int i = 1; i <= 100; ++i) add.scatter(i);
-  static_assert(std::is_void_v<decltype(add.gather())>);
-  add.gather();
-  EXPECT_EQ(sum, 5050);
 }
 
 TEST(ThreadStage, AnArgumentOutlivesTheViewThatTheBodyTakes) {
@@ -190,97 +161,6 @@ TEST(ThreadStage, AVoidSignatureAcceptsABodyWithAResult) {
 static_assert(!std::is_constructible_v<thread_stage<int(int)>, thread_stage<int(int)>&>, "a stage is no body");
 static_assert(!std::is_copy_constructible_v<thread_stage<int(int)>>);
 
-TEST(ThreadStage, CountsAreExactAtRest) {
-  thread_stage odd_fails{3, [](int x) {
-                           if (x % 2 == 1) throw std::runtime_error{"odd"};
-                           return x;
-                         }};
-  for (int i = 0; i < 101; ++i) odd_fails.scatter(i);
-  EXPECT_EQ(odd_fails.outcomes().size(), 101U);
-  auto const stats = odd_fails.stats();
-  EXPECT_EQ(stats.done, 51U);
-  EXPECT_EQ(stats.failed, 50U);
-  EXPECT_EQ(stats.queued, 0U);
-  EXPECT_EQ(stats.running, 0U);
-}
-
-TEST(ThreadStage, CountsTellWhatRunsAndWhatWaits) {
-  std::latch both_in{2};
-  std::latch go{1};
-  thread_stage hold{2, [&](int x) {
-                      if (x < 2) both_in.count_down();
-                      go.wait();
-                    }};
-  hold.scatter(0);
-  hold.scatter(1);
-  both_in.wait();
-  hold.scatter(2);
-  EXPECT_EQ(hold.stats().running, 2U);
-  EXPECT_EQ(hold.stats().queued, 1U);
-  go.count_down();
-}
-
-TEST(ThreadStage, ScatterBlocksAtCapacityUntilAnItemIsFinished) {
-  std::counting_semaphore<> let_go{0};
-  thread_stage hold{{.concurrency = 2, .capacity = 8}, [&](int x) {
-                      let_go.acquire();
-                      return x;
-                    }};
-  for (int i = 0; i < 8; ++i) hold.scatter(i);
-  EXPECT_FALSE(hold.try_scatter(100).has_value());
-  std::atomic<int> accepted{8};
-  std::thread producer{[&] {
-    for (int i = 8; i < 100; ++i) {
-      hold.scatter(i);
-      ++accepted;
-    }
-  }};
-  for (int finished = 0; finished < 92; ++finished) {
-    while (accepted < 8 + finished) std::this_thread::yield();
-    // A producer that did not block would have run on by now.
-    for (int looks = 0; looks < 200; ++looks) std::this_thread::yield();
-    EXPECT_EQ(accepted, 8 + finished);
-    EXPECT_EQ(hold.stats().queued + hold.stats().running, 8U);
-    let_go.release();  // one item finishes, one place is free
-  }
-  let_go.release(8);
-  producer.join();
-  EXPECT_EQ(hold.gather(), iota(100));
-}
-
-TEST(ThreadStage, ManyBlockedProducersAllGetThrough) {
-  thread_stage slow{{.concurrency = 1, .capacity = 1}, [](int x) {
-                      std::this_thread::yield();
-                      return x;
-                    }};
-  {
-    std::vector<std::jthread> producers;
-    for (int p = 0; p < 32; ++p) {
-      producers.emplace_back([&slow] {
-        for (int i = 0; i < 20; ++i) slow.scatter(i);
-      });
-    }
-  }
-  EXPECT_EQ(slow.gather().size(), 640U);
-}
-
-TEST(ThreadStage, ARefusedTryScatterLeavesItsArgumentsUntouched) {
-  std::latch go{1};
-  thread_stage hold{{.concurrency = 1, .capacity = 1}, [&](std::vector<int> const& v, std::string const& s) {
-                      go.wait();
-                      return v.size() + s.size();
-                    }};
-  thread_stage make{2, [](int n) { return iota(n); }};
-  hold.scatter(iota(1), "");
-  auto numbers = make.scatter(5);
-  std::string text(100, 'x');
-  EXPECT_FALSE(hold.try_scatter(std::move(numbers), std::move(text)).has_value());
-  EXPECT_TRUE(numbers.valid());
-  EXPECT_EQ(text.size(), 100U);
-  EXPECT_THAT(make.gather(), ElementsAre(iota(5))) << "a refused future stays in its stage's gather";
-  go.count_down();
-}
-
 TEST(ThreadStage, ABodyMayScatterIntoItsOwnFullStage) {
   std::atomic<int> runs{0};
   std::atomic<thread_stage<void(int)>*> self{nullptr};
@@ -306,61 +186,6 @@ TEST(ThreadStage, ABodyThatGathersItsOwnStageIsRefused) {
   ASSERT_FALSE(outcomes.front().has_value());
   EXPECT_THROW((void)outcomes.front().value(), penstock::would_deadlock);
   EXPECT_THAT(outcomes.front().error().what(), HasSubstr("'narcissus'"));
-}
-
-TEST(ThreadStage, OfConcurrentGathersEachItemGoesToOne) {
-  thread_stage same{4, [](int x) { return x; }};
-  constexpr int items = 20'000;
-  std::vector<std::vector<int>> shares(4);
-  std::atomic<bool> scattered{false};
-  {
-    std::vector<std::jthread> gatherers;
-    for (auto& share : shares) {
-      gatherers.emplace_back([&] {
-        for (bool last = false; !last;) {
-          last = scattered;
-          for (int value : same.gather()) share.push_back(value);
-        }
-      });
-    }
-    for (int i = 0; i < items; ++i) same.scatter(i);
-    scattered = true;
-  }
-  std::vector<int> all;
-  for (auto const& share : shares) {
-    EXPECT_TRUE(std::ranges::is_sorted(share));
-    all.insert(all.end(), share.begin(), share.end());
-  }
-  std::ranges::sort(all);
-  EXPECT_EQ(all, iota(items));
-}
-
-TEST(ThreadStage, ManyThreadsMayScatterIntoOneStage) {
-  thread_stage same{{.concurrency = 4, .capacity = 16}, [](int x) { return x; }};
-  {
-    std::vector<std::jthread> producers;
-    for (int p = 0; p < 4; ++p) {
-      producers.emplace_back([&same, p] {
-        for (int i = 0; i < 2'500; ++i) same.scatter(p * 2'500 + i);
-      });
-    }
-  }
-  auto all = same.gather();
-  std::ranges::sort(all);
-  EXPECT_EQ(all, iota(10'000));
-}
-
-TEST(ThreadStage, StagesAreMembersAndMoveWithTheirObjects) {
-  struct counter {
-    int step;
-    thread_stage<int(int)> next{2, [step = step](int x) { return x + step; }};
-  };
-  std::vector<counter> counters;
-  counters.emplace_back(counter{1});
-  counters.emplace_back(counter{10});
-  for (auto& each : counters) each.next.scatter(5);
-  EXPECT_THAT(counters[0].next.gather(), ElementsAre(6));
-  EXPECT_THAT(counters[1].next.gather(), ElementsAre(15));
 }
 
 TEST(ThreadStage, AWrongOptionIsNamedWithItsValue) {

@@ -118,7 +118,7 @@ class stored_batch_body final : public erased_body<R, P>, public batch_body {
       }
     } catch (...) {
       thrown = true;
-      if (!stage.may_run_again(*entries[0].of)) {  // cancelled meanwhile, and so all of them
+      if (!stage.tries_again(*entries[0].of)) {  // cancelled meanwhile, and so all of them
         for (entry const& each : entries) as_item(each).fail_attempt();
         return;
       }
@@ -135,9 +135,12 @@ class stored_batch_body final : public erased_body<R, P>, public batch_body {
 
   void attempt_alone(stage_core& stage, entry& one) noexcept {
     cell_type& item_cell = as_item(one);
+    int number = 0;
     do {
+      number = item_cell.failed_attempts() + 1;
+      if (number > 1) stage.count_retry();
       try {
-        lend({&one, 1}, item_cell.failed_attempts() + 1 >= stage.attempts());
+        lend({&one, 1}, number >= stage.attempts());
         if constexpr (std::is_void_v<made>) {
           invoke(stage, {&one, 1});
           item_cell.keep_nothing();
@@ -148,11 +151,12 @@ class stored_batch_body final : public erased_body<R, P>, public batch_body {
       } catch (...) {
         item_cell.fail_attempt();
       }
-    } while (is_to_try_again(stage, one));
+      // Without memory to count attempts in, there are no more.
+    } while (item_cell.failed_attempts() >= number && is_to_try_again(stage, one));
   }
 
   // Whether another attempt is to follow at once. One that is to come later is marked.
-  static bool is_to_try_again(stage_core& stage, entry& one) noexcept {
+  static bool is_to_try_again(stage_core const& stage, entry& one) noexcept {
     cell_type const& item_cell = as_item(one);
     if (!item_cell.has_failed() || one.hopeless || item_cell.failed_attempts() >= stage.attempts() ||
         !stage.tries_again(item_cell)) {

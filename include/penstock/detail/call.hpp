@@ -238,6 +238,7 @@ class call<R(P...), type_list<H...>> final : public call_base<call<R(P...), type
     for (;;) {
       int const number = this->failed_attempts() + 1;
       bool const last = number >= stage.attempts();
+      if (number > 1) stage.count_retry();
       try {
         invoke(last, std::index_sequence_for<P...>{});
         this->forget_failure();
@@ -248,7 +249,8 @@ class call<R(P...), type_list<H...>> final : public call_base<call<R(P...), type
       } catch (...) {
         this->fail(stage.failure_of_current_exception(*this, number), false);
       }
-      if (last || !stage.tries_again(*this)) return true;
+      // Without memory to count attempts in, there are no more.
+      if (last || this->failed_attempts() < number || !stage.tries_again(*this)) return true;
       if (stage.backoff().count() > 0) return false;
     }
   }

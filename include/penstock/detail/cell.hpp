@@ -75,6 +75,12 @@ class alignas(64) cell : public waiter {  // order_list keeps marks in the low b
   [[nodiscard]] std::size_t index() const noexcept { return place_.ticket & index_mask; }
   [[nodiscard]] stage_core& stage() const noexcept { return *stage_; }
 
+  /// Nobody will ask how the item ended: then its failure is no news. The caller has a handle.
+  void abandon() noexcept {
+    abandoned_.store(true, std::memory_order_seq_cst);
+    if (waiters_.load(std::memory_order_seq_cst) == &finished_mark) see_failure();
+  }
+
   void add_handle() noexcept { references_.fetch_add(2, std::memory_order_relaxed); }
   void drop_handle() noexcept { drop(2); }
 
@@ -125,8 +131,7 @@ class alignas(64) cell : public waiter {  // order_list keeps marks in the low b
   }
   // An attempt has failed, but another one decides.
   void forget_failure() noexcept {
-    if (failure_ == nullptr) return;
-    failure_->observed.store(true, std::memory_order_relaxed);
+    see_failure();
     failure_.reset();
   }
   [[nodiscard]] int failed_attempts() const noexcept { return failure_ != nullptr ? failure_->attempts : 0; }
@@ -154,6 +159,9 @@ class alignas(64) cell : public waiter {  // order_list keeps marks in the low b
   virtual void dispose() noexcept = 0;
 
   [[nodiscard]] bool is_done_soon() const noexcept;
+  void see_failure() const noexcept {
+    if (failure_ != nullptr) failure_->observed.store(true, std::memory_order_relaxed);
+  }
   void drop(std::uint32_t share) noexcept {
     // The last owner needs no atomic subtraction: nobody else can see the cell.
     if (references_.load(std::memory_order_acquire) == share ||
@@ -176,6 +184,7 @@ class alignas(64) cell : public waiter {  // order_list keeps marks in the low b
   failure_ptr failure_;
   bool failure_inherited_ = false;
   bool unread_ = false;  // counted for readers of the order list, whose finished mark shows this
+  std::atomic<bool> abandoned_{false};
   std::atomic<bool> started_{false};
   std::atomic<bool> ended_{false};  // cancelled before it started; whoever finds it ready lets it go
   std::atomic<fate> fate_{fate::listed};

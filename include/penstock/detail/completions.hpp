@@ -49,6 +49,8 @@ class completions {
   void drop_share() noexcept;
   void end_wait() noexcept;
   void collect() noexcept;
+  static void abandon(entry& ended) noexcept;
+  void abandon_all() noexcept;
 
   std::atomic<entry*> arrived_{nullptr};  // newest first
   std::atomic<std::size_t> shares_{1};    // the reader's, and one for each cell that has not ended

@@ -181,10 +181,11 @@ class stage_core {
   /// The token that cancel() and the destructor stop.
   [[nodiscard]] std::stop_token stop_token();
 
-  /// Whether an item of which an attempt has failed is to be tried again; counts that.
-  [[nodiscard]] bool tries_again(cell const& failed) noexcept;
-  /// Whether its body may be run once more on an item that it has begun with.
-  [[nodiscard]] bool may_run_again(cell const& started) const noexcept;
+  /// Whether an item of which an attempt has failed may be tried again, and a batch of which a run has: its stage was not
+  /// cancelled.
+  [[nodiscard]] bool tries_again(cell const& failed) const noexcept;
+  /// An attempt after an item's first one begins.
+  void count_retry() noexcept;
   /// The record of what a body has just thrown; call it in the handler.
   [[nodiscard]] failure_ptr failure_of_current_exception(cell const& failed, int attempt) const noexcept;
   [[nodiscard]] failure_ptr dropped_failure(cell const& dropped) const noexcept;
