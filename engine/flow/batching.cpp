@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <memory>
 #include <mutex>
 #include <new>
 #include <utility>
@@ -28,7 +29,7 @@ std::uint32_t units_at(batching::clock::time_point time) noexcept {
 void batching::open(std::size_t limit, std::chrono::milliseconds wait) noexcept {
   limit_ = static_cast<std::uint32_t>(std::min<std::size_t>(limit, std::numeric_limits<std::uint32_t>::max()));
   wait_ = wait;
-  forming_ = 0;
+  set_forming(0, 0);
   set_start(false);
   if (!any_stage_takes_batches.load(std::memory_order_relaxed)) any_stage_takes_batches = true;
 }
@@ -58,28 +59,39 @@ void stage_state::enqueue_for_batch(cell& newest, cell& oldest) noexcept {
     std::lock_guard const lock{ready_mutex_};
     auto const now = batching::clock::now();
     std::uint32_t ready = 0;
+    std::uint32_t alone = 0;
     while (first != nullptr) {
       cell& each = *std::exchange(first, first->next_);
+      bool const again = each.started_.load(std::memory_order_relaxed);  // then only cancelling can refuse it
       // One that was ended may be of a former stage of this core; the body cannot be asked about it.
       bool refused = is_unwanted(each);
-      if (!refused && batch_body_.load(std::memory_order_relaxed)->has_failed_input(each)) {
+      if (!refused && !again && batch_body_.load(std::memory_order_relaxed)->has_failed_input(each)) {
         each.started_.store(true, std::memory_order_relaxed);
         refused = true;
       }
       if (refused) {
+        if (again) batching_.end_apart();
         unwanted.append(each);
         continue;
       }
+      if (again) {
+        alone_.append(each);
+        ++alone;
+        continue;
+      }
       each.pending_.store(units_at(now), std::memory_order_relaxed);  // all its inputs are there
+      each.is_forming_ = true;
+      if (each.is_awaited_) batching_.add_awaited();
       push_ready(each);
       ++ready;
     }
+    if (alone > 0) batching_.add_alone(alone);
     if (ready > 0) {
       batching_.add(ready, now);
       if (is_last_batch()) batching_.set_start(true);
     }
   }
-  if ((word_.load(std::memory_order_seq_cst) & runner_word::halted) != 0 || batching_.is_ripe()) wake_for_queue();
+  if ((word_.load(std::memory_order_seq_cst) & runner_word::halted) != 0 || has_queued()) wake_for_queue();
   else engine::instance().keep_watch();
   refuse(unwanted);
 }
@@ -90,24 +102,60 @@ void stage_state::push_ready(cell& newest) noexcept {
   while (!incoming_.compare_exchange_weak(head, &newest, std::memory_order_seq_cst, std::memory_order_relaxed));
 }
 
-// With ready_mutex_ held: whether somebody waits for the items that are ready, and none could join them. While a gather
-// waits, or the stage takes nothing in, those that are in a batch already do not count; but their end makes room for one
-// who scatters, or reads a stream, and will then bring more.
+// With ready_mutex_ held: whether the items that are ready should not wait for others.
+// - Somebody waits for one item: if it may be among these, and no body is at work that will make the next ones.
+// - Somebody waits for all there are, or the stage takes nothing in: if no other one can come. Those that are in a batch
+//   already are none of these.
+// - The stage is full, or somebody waits for room, or for an item of his stream: the same, but the end of those that are in
+//   a batch makes room, and then more will come.
 bool stage_state::is_last_batch() const noexcept {
+  if (batching_.is_awaited() && batching_.is_idle()) return true;
   bool const no_more = batching_.is_gathered() || capacity_.load(std::memory_order_seq_cst) == 0;
-  bool const more_after_others = batching_.is_full() || waiting_streams_.load(std::memory_order_seq_cst) > 0;
-  if (!no_more && !more_after_others) return false;
+  return (no_more && can_only_come(batching_.running())) || (waits_for_room() && can_only_come(0));
+}
+
+// With ready_mutex_ held: whether all items are ready, tried again, or among so many others.
+bool stage_state::can_only_come(std::int64_t others) const noexcept {
   // Read in this order, one that ends meanwhile seems to come yet; finish() looks again after it.
   std::uint64_t const word = word_.load(std::memory_order_seq_cst);
-  std::int64_t const running = batching_.running();
-  std::int64_t const others = std::int64_t{in_flight(word)} - batching_.forming();
-  return others <= (no_more ? running : 0);
+  return std::int64_t{in_flight(word)} - batching_.apart() - batching_.forming() <= others;
+}
+
+// Whether room is wanted that there is not.
+bool stage_state::waits_for_room() const noexcept {
+  if (batching_.is_out_of_room() || waiting_streams_.load(std::memory_order_seq_cst) > 0) return true;
+  if (in_flight(word_.load(std::memory_order_seq_cst)) + order_.unread() >= capacity_.load(std::memory_order_seq_cst)) {
+    return true;
+  }
+  std::int64_t const held =
+      input_bytes_.load(std::memory_order_relaxed) + result_bytes_.load(std::memory_order_relaxed);
+  return held >= byte_budget_.load(std::memory_order_relaxed);
+}
+
+// A thread is going to wait for a cell of this stage, of which it has a handle.
+void stage_state::await(cell& wanted) noexcept {
+  if (!takes_batches()) return;
+  {
+    std::lock_guard const lock{ready_mutex_};
+    if (std::exchange(wanted.is_awaited_, true)) return;
+    if (wanted.is_forming_) batching_.add_awaited();
+  }
+  look_for_last_batch();
 }
 
 void stage_state::start_last_batch() noexcept {
+  start_batch_if([this] { return is_last_batch(); });
+}
+
+// An item was turned away, so none can come before others end.
+void stage_state::start_full_batch() noexcept {
+  start_batch_if([this] { return can_only_come(0); });
+}
+
+void stage_state::start_batch_if(auto const& is_time) noexcept {
   {
     std::lock_guard const lock{ready_mutex_};
-    if (batching_.forming() == 0 || !is_last_batch()) return;
+    if (batching_.forming() == 0 || !is_time()) return;
     batching_.set_start(true);
   }
   wake_for_batch();
@@ -131,9 +179,14 @@ void stage_state::start_batch() noexcept {
 // With ready_mutex_ held: counts what is ready anew, after some of it was taken out of the queue.
 void stage_state::count_forming() noexcept {
   std::uint32_t ready = 0;
-  for (cell const* each = first_ready_.load(std::memory_order_relaxed); each != nullptr; each = each->next_) ++ready;
-  for (cell const* each = incoming_.load(std::memory_order_seq_cst); each != nullptr; each = each->next_) ++ready;
-  batching_.set_forming(ready);
+  std::uint32_t awaited = 0;
+  for (auto const* queue : {&first_ready_, &incoming_}) {
+    for (cell const* each = queue->load(std::memory_order_seq_cst); each != nullptr; each = each->next_) {
+      ++ready;
+      if (each->is_awaited_) ++awaited;
+    }
+  }
+  batching_.set_forming(ready, awaited);
   set_next_batch();
 }
 
@@ -151,9 +204,16 @@ void stage_state::set_next_batch() noexcept {
 
 // With ready_mutex_ held: the cells of the next batch in a row, marked as started; none while the queue is not ripe.
 cell* stage_state::take_batch(row& unwanted) noexcept {
+  if (cell* const next = take_alone(unwanted); next != nullptr) {
+    batching_.begin(1);
+    batching_.end_apart();
+    next->next_ = nullptr;
+    return next;
+  }
   if (!batching_.is_ripe()) return nullptr;
   row batch;
   std::uint32_t size = 0;
+  std::uint32_t awaited = batching_.awaited();
   while (size < batching_.limit()) {
     cell* const next = take_ready();
     if (next == nullptr) break;
@@ -162,6 +222,8 @@ cell* stage_state::take_batch(row& unwanted) noexcept {
       continue;
     }
     next->started_.store(true, std::memory_order_relaxed);
+    next->is_forming_ = false;
+    if (next->is_awaited_) --awaited;
     batch.append(*next);
     ++size;
   }
@@ -169,10 +231,46 @@ cell* stage_state::take_batch(row& unwanted) noexcept {
   if (unwanted.first != nullptr) {
     count_forming();
   } else {
-    batching_.set_forming(batching_.forming() - size);
+    batching_.set_forming(batching_.forming() - size, awaited);
     set_next_batch();
   }
   return batch.first;
+}
+
+// With ready_mutex_ held: the next cell that is tried again. What was cancelled is apart no more.
+cell* stage_state::take_alone(row& unwanted) noexcept {
+  while (cell* const next = alone_.take()) {
+    batching_.take_alone();
+    if (!is_unwanted(*next)) return next;
+    batching_.end_apart();
+    unwanted.append(*next);
+  }
+  return nullptr;
+}
+
+// ---- the last batches of a stage that is closed
+
+// As in a gather, those that its items come from are to start theirs, too, until all its items are there.
+void stage_state::want_batches_upstream() noexcept {
+  if (!any_stage_takes_batches.load(std::memory_order_relaxed)) return;
+  std::unique_ptr<batch_wanted> wants{new (std::nothrow) batch_wanted{*this, batch_wanted::by::gather}};
+  if (wants == nullptr || !wants->has_any()) return;
+  {
+    std::lock_guard const lock{room_mutex_};
+    closed_wants_.swap(wants);
+    is_closed_and_wants_ = true;
+  }
+  engine::instance().keep_watch();
+}
+
+bool stage_state::look_after_close() noexcept {
+  if (!is_closed_and_wants_.load(std::memory_order_relaxed)) return false;
+  if (in_flight(word_.load(std::memory_order_seq_cst)) > 0) return true;
+  std::unique_ptr<batch_wanted> over;
+  std::lock_guard const lock{room_mutex_};
+  closed_wants_.swap(over);
+  is_closed_and_wants_ = false;
+  return false;
 }
 
 // ---- out of a batch
@@ -182,10 +280,13 @@ cell* stage_state::run_batch(cell& first) noexcept {
   row done;
   row later;
   execute_batch(first, true, done, later);
+  bool const some_later = later.first != nullptr;
   while (cell* const each = later.take()) {
+    batching_.set_apart();
     batching_.end_one();
     retry_later(*each);
   }
+  if (some_later) look_for_last_batch();
   if (done.first == nullptr) {
     word_.fetch_sub(runner_word::running);
     return nullptr;
@@ -216,29 +317,34 @@ bool stage_state::execute_alone(cell& runnable) noexcept {
 
 batch_wanted::batch_wanted(stage_state& stage, by who) noexcept : who_{who} {
   if (!any_stage_takes_batches.load(std::memory_order_relaxed)) return;
-  stage_ = &stage;
   try {
-    upstreams_ = core_registry::instance().upstreams_of(stage);
-  } catch (std::bad_alloc const&) {  // then what is upstream waits for its time
+    wanted_ = core_registry::instance().upstreams_of(stage);
+    std::erase(wanted_, &stage);
+    if (who != by::others) wanted_.push_back(&stage);
+  } catch (std::bad_alloc const&) {  // then all wait for their time
   }
-  std::erase(upstreams_, stage_);
-  std::erase_if(upstreams_, [](stage_state const* each) { return !each->takes_batches(); });
-  count(stage, 1);
-  for (stage_state* const each : upstreams_) count(*each, 1);
+  std::erase_if(wanted_, [](stage_state const* each) { return !each->takes_batches(); });
+  count(1);
+  for (stage_state* const each : wanted_) {
+    each->look_for_last_batch();
+    if (each->has_forming_batch()) engine::instance().keep_watch();
+  }
 }
 
-batch_wanted::~batch_wanted() {
-  if (stage_ == nullptr) return;
-  count(*stage_, -1);
-  for (stage_state* const each : upstreams_) count(*each, -1);
+batch_wanted::~batch_wanted() { count(-1); }
+
+void batch_wanted::count(int change) const noexcept {
+  for (stage_state* const each : wanted_) counter(each->batching_).fetch_add(change, std::memory_order_seq_cst);
 }
 
-void batch_wanted::count(stage_state& in, int change) const noexcept {
-  batching& batches = in.batching_;
-  (who_ == by::gather ? batches.gathers_ : batches.scatters_).fetch_add(change, std::memory_order_seq_cst);
-  if (change < 0) return;
-  in.look_for_last_batch();
-  if (in.has_forming_batch()) engine::instance().keep_watch();
+std::atomic<int>& batch_wanted::counter(batching& batches) const noexcept {
+  switch (who_) {
+    case by::gather: return batches.gathers_;
+    case by::scatter: return batches.scatters_;
+    case by::reader:
+    case by::others: break;
+  }
+  return batches.awaits_;
 }
 
 }  // namespace penstock::detail

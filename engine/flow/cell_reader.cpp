@@ -50,6 +50,7 @@ cell* cell_reader::next() noexcept {
       spin_pause();
       continue;
     }
+    batch_wanted const wanted{core, batch_wanted::by::reader};
     slot_given_back const meanwhile;
     core.news_for_readers_.wait(news, std::memory_order_acquire);
   }

@@ -84,12 +84,14 @@ bool completions::ready() noexcept {
   return first_ != nullptr;
 }
 
-void completions::wait(stage_core& of) noexcept {
+void completions::wait(stage_core& of, bool is_last) noexcept {
   for (int i = 0; i < looks_before_sleep && !ready(); ++i) spin_pause();
   if (ready()) return;
   of.add_waiting_stream(1);
   waits_for_.store(&of, std::memory_order_seq_cst);
-  static_cast<stage_state&>(of).look_for_last_batch();
+  auto& stage = static_cast<stage_state&>(of);
+  batch_wanted const wanted{stage, is_last ? batch_wanted::by::gather : batch_wanted::by::others};
+  if (!is_last) stage.look_for_last_batch();
   {
     slot_given_back const meanwhile;
     while (!ready()) arrived_.wait(nullptr, std::memory_order_relaxed);

@@ -173,6 +173,7 @@ bool engine::look_after_nodes() noexcept {
   std::lock_guard const lock{nodes_mutex_};
   for (auto const& node : nodes_) {
     if (look_after_batches(*node, now)) outstanding = true;
+    if (node->stage().look_after_close()) outstanding = true;
     std::uint32_t const finished = node->stage().finished();
     bool const progressing = std::exchange(node->finished_at_last_tick, finished) != finished;
     if (node->posted() == 0) {

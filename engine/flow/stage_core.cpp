@@ -148,6 +148,7 @@ void stage_state::retire() noexcept {
       word_.wait(word);
     }
   }
+  (void)look_after_close();
   order_.close();
   {
     std::lock_guard const lock{ready_mutex_};
@@ -175,7 +176,11 @@ void stage_state::cancel(intake why) noexcept {
   if (has_queued()) wake_for_queue();
 }
 
-void stage_core::close() noexcept { static_cast<stage_state&>(*this).refuse_items(stage_state::intake::closed); }
+void stage_core::close() noexcept {
+  auto& self = static_cast<stage_state&>(*this);
+  self.refuse_items(stage_state::intake::closed);
+  self.want_batches_upstream();
+}
 
 // Takes no more items, and cancels those that were accepted, unless it only closes the stage.
 void stage_state::refuse_items(intake why) noexcept {
@@ -353,7 +358,9 @@ std::optional<item_place> stage_core::try_admit(std::size_t bytes) {
   std::uint64_t ticket = 0;
   switch (self.take_place(ticket, bytes)) {
     case stage_state::admission::taken: return self.place_of(ticket, bytes);
-    case stage_state::admission::full: return std::nullopt;
+    case stage_state::admission::full:
+      if (self.takes_batches()) self.start_full_batch();
+      return std::nullopt;
     case stage_state::admission::refused: break;
   }
   self.throw_refused();

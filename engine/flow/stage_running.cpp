@@ -24,6 +24,7 @@ constexpr int most_doublings = 6;  // of .backoff
 struct body_frame {
   stage_state* stage;
   cell const* item;
+  std::uint32_t items;  // in its batch; 0 where it takes one at a time
   bool has_slot;
   body_frame const* outer;
 };
@@ -32,8 +33,8 @@ thread_local constinit body_frame const* innermost_body = nullptr;
 // While it lives, this thread is in a body of the stage.
 class entered_body {
  public:
-  entered_body(stage_state& stage, cell const& item, bool has_slot) noexcept
-      : frame_{&stage, &item, has_slot, innermost_body} {
+  entered_body(stage_state& stage, cell const& item, std::uint32_t items, bool has_slot) noexcept
+      : frame_{&stage, &item, items, has_slot, innermost_body} {
     innermost_body = &frame_;
   }
   entered_body(entered_body const&) = delete;
@@ -77,9 +78,10 @@ bool stage_state::is_needed_by_this_thread() const {
 
 // With ready_mutex_ held: whether a queued cell is not to run. It is the caller's to end then, or was ended.
 bool stage_state::is_unwanted(cell& queued) const noexcept {
-  if (queued.ended_.load(std::memory_order_relaxed)) return true;
-  if (!is_cancelled(queued)) return false;
-  queued.started_.store(true, std::memory_order_relaxed);
+  bool const ended = queued.ended_.load(std::memory_order_relaxed);
+  if (!ended && !is_cancelled(queued)) return false;
+  if (!ended) queued.started_.store(true, std::memory_order_relaxed);
+  queued.is_forming_ = false;
   return true;
 }
 
@@ -187,7 +189,14 @@ void stage_state::drain() noexcept {
     while (cell* const each = take_ready()) (is_unwanted(*each) ? unwanted : kept).append(*each);
     first_ready_.store(kept.first, std::memory_order_relaxed);
     keeps = kept.first != nullptr;
-    if (takes_batches()) count_forming();
+    if (takes_batches()) {
+      count_forming();
+      row kept_alone;
+      while (cell* const each = take_alone(unwanted)) kept_alone.append(*each);
+      for (cell const* each = kept_alone.first; each != nullptr; each = each->next_) batching_.add_alone(1);
+      alone_ = kept_alone;
+      keeps = has_queued();
+    }
   }
   // Whoever has ended the halt meanwhile may not have seen them: they were nowhere.
   if (keeps && (word_.load(std::memory_order_seq_cst) & runner_word::halted) == 0) wake_for_queue();
@@ -276,7 +285,8 @@ cell* stage_state::pop(row& unwanted, bool& slot_is_gone) noexcept {
   bool wake = false;
   std::uint64_t changed = 0;
   do {
-    wake = first_ready_.load(std::memory_order_relaxed) != nullptr && is_ripe() && (word & runner_word::waking) == 0 &&
+    bool const has_more = takes_batches() ? has_queued() : first_ready_.load(std::memory_order_relaxed) != nullptr;
+    wake = has_more && (word & runner_word::waking) == 0 &&
            runner_word::active_in(word) < concurrency_.load(std::memory_order_relaxed) &&
            !short_bodies_.load(std::memory_order_relaxed);
     changed = word + runner_word::running + (wake ? runner_word::active + runner_word::waking : 0);
@@ -299,7 +309,7 @@ bool stage_state::execute(cell& runnable, bool has_slot) noexcept {
   bool const sampled = runnable.index() % sampled_every == 0;
   auto const start = sampled ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point{};
   fetch_dependent(runnable);
-  entered_body const here{*this, runnable, has_slot};
+  entered_body const here{*this, runnable, 0, has_slot};
   bool const is_over = runnable.run(nullptr);
   if (sampled) {
     bool const is_short = std::chrono::steady_clock::now() - start < short_body;
@@ -314,7 +324,9 @@ bool stage_state::execute(cell& runnable, bool has_slot) noexcept {
 
 // The same for a body that takes batches, and a row of cells from `first` on.
 void stage_state::execute_batch(cell& first, bool has_slot, row& done, row& later) noexcept {
-  entered_body const here{*this, first, has_slot};  // a cancel concerns all of its items, or none
+  std::uint32_t items = 0;
+  for (cell const* each = &first; each != nullptr; each = each->next_) ++items;
+  entered_body const here{*this, first, items, has_slot};  // a cancel concerns all of its items, or none
   batch_body_.load(std::memory_order_relaxed)->run(*this, {.first = &first, .last = nullptr}, done, later);
 }
 
@@ -370,6 +382,7 @@ void stage_state::end_delayed() noexcept {
   engine::instance().take_delayed([this](cell const& each) { return &of(each) == this && is_cancelled(each); },
                                   [&ended](cell& each) { ended.append(each); });
   while (cell* const each = ended.take()) {
+    if (takes_batches()) batching_.end_apart();
     each->release_arguments();
     (void)finish(*each, runner_word::finished, false);
   }
@@ -540,10 +553,15 @@ slot_given_back::slot_given_back() noexcept {
   body_frame const* const found = find_body([](body_frame const& each) { return each.has_slot; });
   if (found == nullptr) return;
   owner_ = found->stage;
+  items_ = found->items;
+  if (items_ > 0) owner_->batching_.begin_waiting(items_);
   owner_->leave_slot();
+  if (items_ > 0) owner_->look_for_last_batch();
 }
 slot_given_back::~slot_given_back() {
-  if (owner_ != nullptr) owner_->regain_slot();
+  if (owner_ == nullptr) return;
+  owner_->regain_slot();
+  if (items_ > 0) owner_->batching_.end_waiting(items_);
 }
 
 void stage_state::leave_slot() noexcept { slot_released(word_.fetch_sub(runner_word::active) - runner_word::active); }

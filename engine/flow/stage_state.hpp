@@ -14,6 +14,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <stop_token>
@@ -65,6 +66,8 @@ class stage_state final : public stage_core {
   [[nodiscard]] batching::clock::time_point batch_due() const noexcept { return batching_.due(); }
   /// Lets what is ready run as a batch, full or not.
   void start_batch() noexcept;
+  /// A thread is going to wait for this one: it need not be in a full batch.
+  void await(cell& wanted) noexcept;
   /// Lets it run if somebody wants that and no other item could join.
   void look_for_last_batch() noexcept {
     if (takes_batches() && batching_.forming() > 0 && is_batch_wanted()) start_last_batch();
@@ -74,6 +77,8 @@ class stage_state final : public stage_core {
     return takes_batches() && batching_.forming() > 0 && !batching_.is_ripe();
   }
   [[nodiscard]] bool is_batch_held_up() const noexcept { return has_forming_batch() && is_batch_wanted(); }
+  /// Whether the stage has been closed, and its items may wait for batches of others; for the engine's watch.
+  [[nodiscard]] bool look_after_close() noexcept;
 
   /// Whether this thread is in a body, of any stage.
   [[nodiscard]] static bool inside_body() noexcept;
@@ -114,6 +119,7 @@ class stage_state final : public stage_core {
   [[noreturn]] void throw_refused() const;
   void join_engine();
   void refuse_items(intake why) noexcept;
+  void want_batches_upstream() noexcept;
   void tell_readers() noexcept;
 
   // What this thread is in.
@@ -128,9 +134,9 @@ class stage_state final : public stage_core {
   // Ready cells.
   // Whether there are some, and as many as a body starts with.
   [[nodiscard]] bool has_queued() const noexcept {
-    return (incoming_.load(std::memory_order_seq_cst) != nullptr ||
-            first_ready_.load(std::memory_order_relaxed) != nullptr) &&
-           is_ripe();
+    bool const some =
+        incoming_.load(std::memory_order_seq_cst) != nullptr || first_ready_.load(std::memory_order_relaxed) != nullptr;
+    return takes_batches() ? batching_.alone() > 0 || (some && batching_.is_ripe()) : some;
   }
   void enqueue(cell& runnable) noexcept { enqueue(runnable, runnable); }
   void enqueue(cell& newest, cell& oldest) noexcept;
@@ -155,19 +161,23 @@ class stage_state final : public stage_core {
 
   // Batches; see batching.
   [[nodiscard]] bool takes_batches() const noexcept { return batch_body_.load(std::memory_order_relaxed) != nullptr; }
-  [[nodiscard]] bool is_ripe() const noexcept { return !takes_batches() || batching_.is_ripe(); }
   [[nodiscard]] bool is_batch_wanted() const noexcept {
-    return batching_.is_gathered() || batching_.is_full() || capacity_.load(std::memory_order_seq_cst) == 0 ||
-           waiting_streams_.load(std::memory_order_seq_cst) > 0;
+    return batching_.is_gathered() || batching_.is_awaited() || capacity_.load(std::memory_order_seq_cst) == 0 ||
+           waits_for_room();
   }
+  [[nodiscard]] bool waits_for_room() const noexcept;
+  [[nodiscard]] bool can_only_come(std::int64_t others) const noexcept;
   [[nodiscard]] bool is_last_batch() const noexcept;
   void start_last_batch() noexcept;
+  void start_full_batch() noexcept;
+  void start_batch_if(auto const& is_time) noexcept;
   void wake_for_batch() noexcept;
   void push_ready(cell& newest) noexcept;
   void set_next_batch() noexcept;
   void enqueue_for_batch(cell& newest, cell& oldest) noexcept;
   void count_forming() noexcept;
   [[nodiscard]] cell* take_batch(row& unwanted) noexcept;
+  [[nodiscard]] cell* take_alone(row& unwanted) noexcept;
   [[nodiscard]] cell* run_batch(cell& first) noexcept;
   void execute_batch(cell& first, bool has_slot, row& done, row& later) noexcept;
   [[nodiscard]] bool execute_alone(cell& runnable) noexcept;
@@ -260,6 +270,9 @@ class stage_state final : public stage_core {
   std::recursive_mutex ending_mutex_;        // what is ended may let go of what cancels the stage
   int endings_ = 0;                          // guarded by ending_mutex_
   batching batching_;
+  row alone_;                                     // items that are tried again; written under ready_mutex_
+  std::unique_ptr<batch_wanted> closed_wants_;    // what a closed stage's items come from; guarded by room_mutex_
+  std::atomic<bool> is_closed_and_wants_{false};  // whether there is one
 };
 
 /// While it lives, the body that this thread is in, if any, leaves its place among the running ones to another one.
@@ -272,6 +285,7 @@ class slot_given_back {
 
  private:
   stage_state* owner_ = nullptr;
+  std::uint32_t items_ = 0;  // of the body, where it takes batches
 };
 
 }  // namespace penstock::detail

@@ -20,6 +20,25 @@ namespace {
 
 constexpr int looks_before_sleep = 200;
 
+// A thread's sleep until a cell ends, for which batches start. Whoever ends the cell also ends that: the thread itself may
+// come to it late, when it is about to bring more items.
+class batch_sleeper final : public waiter {
+ public:
+  explicit batch_sleeper(cell& awaited) noexcept {
+    stage_state::of(awaited).await(awaited);
+    wanted_.emplace(stage_state::of(awaited), batch_wanted::by::others);
+  }
+  cell* notify() noexcept override {
+    wanted_.reset();
+    return here_.notify();
+  }
+  void sleep() noexcept { here_.sleep(); }
+
+ private:
+  std::optional<batch_wanted> wanted_;
+  sleeper here_;
+};
+
 // Counts the cells of a gather as they end.
 class tally {
  public:
@@ -67,6 +86,15 @@ bool cell::is_done_soon() const noexcept {
 
 void cell::wait() noexcept {
   if (is_done_soon()) return;
+  batch_sleeper here{*this};
+  link wait{.next = nullptr, .who = &here};
+  if (!subscribe(wait)) return;
+  slot_given_back const meanwhile;
+  here.sleep();
+}
+
+void cell::wait_in_gather() noexcept {
+  if (is_done_soon()) return;
   sleeper here;
   link wait{.next = nullptr, .who = &here};
   if (!subscribe(wait)) return;
@@ -74,8 +102,8 @@ void cell::wait() noexcept {
   here.sleep();
 }
 
-void cell::wait_for_stream() noexcept {
-  // Whoever ends the cell also ends the stream's wait: the reader itself may come to it late.
+void cell::wait_for_stream(bool is_last) noexcept {
+  // As in batch_sleeper.
   struct reader final : waiter {
     explicit reader(stage_core& stage) noexcept : of{stage} {}
     cell* notify() noexcept override {
@@ -89,7 +117,8 @@ void cell::wait_for_stream() noexcept {
   reader waiting{stage()};
   link wait{.next = nullptr, .who = &waiting};
   stage().add_waiting_stream(1);
-  stage_state::of(*this).look_for_last_batch();
+  batch_wanted const wanted{stage_state::of(*this), is_last ? batch_wanted::by::gather : batch_wanted::by::others};
+  if (!is_last) stage_state::of(*this).look_for_last_batch();
   if (!subscribe(wait)) return stage().add_waiting_stream(-1);
   slot_given_back const meanwhile;
   waiting.here.sleep();
@@ -97,6 +126,8 @@ void cell::wait_for_stream() noexcept {
 
 bool cell::wait_until(std::chrono::steady_clock::time_point deadline) noexcept {
   if (done()) return true;
+  stage_state::of(*this).await(*this);
+  batch_wanted const wanted{stage_state::of(*this), batch_wanted::by::others};
   slot_given_back const meanwhile;
   return timed_waits::wait(this, deadline, [this] { return done(); });
 }
@@ -128,10 +159,10 @@ void notify(void const* address) noexcept {
 bool cell_batch::wait_all() const noexcept {
   if (empty()) return true;
   batch_wanted const meanwhile{stage_state::of(front()), batch_wanted::by::gather};
-  cells_.back()->wait();  // the last is usually the last to finish: one sleep instead of many
+  cells_.back()->wait_in_gather();  // the last is usually the last to finish: one sleep instead of many
   bool all_good = true;
   for (std::size_t i = first_; i < cells_.size(); ++i) {
-    cells_[i]->wait();
+    cells_[i]->wait_in_gather();
     all_good = all_good && !cells_[i]->has_failed();
   }
   return all_good;

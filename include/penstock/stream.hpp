@@ -96,7 +96,7 @@ class in_order {
   void add(cell_handle<result_cell<T>> item) { items_.push_back(std::move(item)); }
   [[nodiscard]] std::size_t size() const noexcept { return items_.size(); }
   [[nodiscard]] bool ready() noexcept { return !items_.empty() && items_.front()->done(); }
-  void wait(stage_core& /*of*/) noexcept { items_.front()->wait_for_stream(); }
+  void wait(stage_core& /*of*/, bool is_last) noexcept { items_.front()->wait_for_stream(is_last); }
   void take(std::optional<outcome<T>>& to) {
     cell_handle<result_cell<T>> const item = std::move(items_.front());
     items_.pop_front();
@@ -126,7 +126,7 @@ class as_finished {
   }
   [[nodiscard]] std::size_t size() const noexcept { return queue_->size(); }
   [[nodiscard]] bool ready() noexcept { return queue_->ready(); }
-  void wait(stage_core& of) noexcept { queue_->wait(of); }
+  void wait(stage_core& of, bool is_last) noexcept { queue_->wait(of, is_last); }
   void take(std::optional<outcome<T>>& to) {
     struct release {
       completions::entry& ended;
@@ -173,7 +173,7 @@ class source_reader {
   void next(std::optional<value_type>& to) {
     fill();
     if (window_.size() != 0) {
-      if (!window_.ready()) window_.wait(*stage_->core_);
+      if (!window_.ready()) window_.wait(*stage_->core_, exhausted_ || failure_ != nullptr);
       return window_.take(to);
     }
     if (!std::exchange(over_, true)) stage_->core_->reopen();
@@ -189,7 +189,9 @@ class source_reader {
   void fill() noexcept {
     try {
       for (int taken = 0; !over_ && failure_ == nullptr && window_.size() < stage_->core_->capacity(); ++taken) {
-        if ((taken >= taken_at_once && window_.ready()) || !has_next()) return;
+        if (taken >= taken_at_once && window_.ready()) return;
+        exhausted_ = !has_next();
+        if (exhausted_) return;
         // The stage may be full of what others have scattered.
         std::optional<item_place> const at = window_.size() == 0
                                                  ? std::optional{stage_->core_->admit(nullptr, least_bytes)}
@@ -235,6 +237,7 @@ class source_reader {
   Source source_;
   std::optional<std::ranges::iterator_t<Source>> position_;
   bool read_ = false;  // the element at position_ has not been scattered
+  bool exhausted_ = false;
   bool over_ = false;
   stream_presence presence_;
   Window window_;

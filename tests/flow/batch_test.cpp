@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <penstock/batch.hpp>
 
+#include "tests/support/batches.hpp"
+
 #include <penstock/thread_stage.hpp>
 
 #include <gmock/gmock.h>
@@ -38,41 +40,12 @@ using penstock::future;
 using penstock::outcome;
 using penstock::stage_options;
 using penstock::thread_stage;
+using penstock::test::call_log;
+using penstock::test::doubling;
+using penstock::test::for_ever;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::SizeIs;
-
-// The sizes of the batches that a body was called with.
-class call_log {
- public:
-  void add(std::size_t size) {
-    std::lock_guard const lock{mutex_};
-    sizes_.push_back(size);
-  }
-  [[nodiscard]] std::vector<std::size_t> sizes() const {
-    std::lock_guard const lock{mutex_};
-    return sizes_;
-  }
-  [[nodiscard]] std::vector<std::size_t> sorted() const {
-    auto found = sizes();
-    std::ranges::sort(found);
-    return found;
-  }
-
- private:
-  std::mutex mutable mutex_;
-  std::vector<std::size_t> sizes_;
-};
-
-// Doubles every number, and logs how many there were.
-auto doubling(call_log& calls) {
-  return [&calls](batch<int const> numbers) {
-    calls.add(numbers.size());
-    std::vector<int> doubled;
-    for (int const number : numbers) doubled.push_back(2 * number);
-    return doubled;
-  };
-}
 
 std::string error_of(auto const& call) {
   try {
@@ -82,9 +55,6 @@ std::string error_of(auto const& call) {
   }
   return "nothing was thrown";
 }
-
-// No test may depend on it: as long as this, no batch starts because its time has come.
-constexpr auto for_ever = 1h;
 
 // ---- what a body sees
 
@@ -237,164 +207,6 @@ TEST(Batch, OptionsAreChecked) {
   EXPECT_NO_THROW((thread_stage{stage_options{.capacity = 4, .batch = 4, .batch_wait = 24h}, many}));
   EXPECT_NO_THROW(thread_stage{one});
   EXPECT_NO_THROW(thread_stage{many});
-}
-
-// ---- when a batch starts
-
-TEST(Batch, GatherDoesNotWaitForTime) {
-  call_log calls;
-  thread_stage stage{{.batch = 32, .batch_wait = for_ever}, doubling(calls)};
-  for (int round = 0; round < 3; ++round) {
-    for (int i = 0; i < 5; ++i) stage.scatter(i);
-    EXPECT_THAT(stage.gather(), ElementsAre(0, 2, 4, 6, 8));
-  }
-  stage.scatter_many(std::views::iota(0, 5));
-  EXPECT_THAT(stage.outcomes(), SizeIs(5));
-  stage.scatter_many(std::views::iota(0, 5));
-  EXPECT_TRUE(stage.gather_for(for_ever));
-  stage.scatter_many(std::views::iota(0, 5));
-  int reports = 0;
-  EXPECT_THAT(stage.gather({.progress = [&](auto const&) { ++reports; }}), SizeIs(5));
-  EXPECT_GT(reports, 0);
-  EXPECT_THAT(calls.sizes(), ElementsAre(5, 5, 5, 5, 5, 5));
-}
-
-TEST(Batch, CloseDoesNotWaitForTime) {
-  call_log calls;
-  thread_stage stage{{.batch = 32, .batch_wait = for_ever}, doubling(calls)};
-  std::vector<future<int>> all;
-  for (int i = 0; i < 5; ++i) all.push_back(stage.scatter(i));
-  stage.close();
-  for (auto const& each : all) each.wait();
-  EXPECT_THAT(calls.sizes(), ElementsAre(5));
-}
-
-TEST(Batch, ItemsThatComeFromAnotherStageAreWaitedFor) {
-  call_log calls;
-  std::latch gathering{1};
-  std::barrier all_in{6};
-  thread_stage first{{.concurrency = 5}, [&](int x) {
-                       all_in.arrive_and_wait();
-                       gathering.wait();
-                       return x;
-                     }};
-  thread_stage stage{{.batch = 32, .batch_wait = for_ever}, doubling(calls)};
-  for (int i = 0; i < 5; ++i) stage.scatter(first.scatter(i));
-  stage.scatter(5);
-  all_in.arrive_and_wait();
-  auto gathered = std::async(std::launch::async, [&] { return stage.gather(); });
-  EXPECT_EQ(gathered.wait_for(20ms), std::future_status::timeout) << "it waits for five that may come";
-  gathering.count_down();
-  EXPECT_THAT(gathered.get(), ElementsAre(0, 2, 4, 6, 8, 10));
-  EXPECT_THAT(calls.sizes(), ElementsAre(6));
-}
-
-TEST(Batch, AFailedInputIsNotWaitedFor) {
-  call_log calls;
-  std::latch go{1};
-  thread_stage first{{.concurrency = 2}, [&](int x) {
-                       go.wait();
-                       if (x > 2) throw std::runtime_error{"no"};
-                       return x;
-                     }};
-  thread_stage stage{{.batch = 32, .batch_wait = for_ever}, doubling(calls)};
-  for (int i = 1; i < 4; ++i) stage.scatter(first.scatter(i));
-  stage.scatter(0);
-  auto gathered = std::async(std::launch::async, [&] { return stage.outcomes(); });
-  go.count_down();
-  auto const outcomes = gathered.get();
-  ASSERT_THAT(outcomes, SizeIs(4));
-  EXPECT_EQ(outcomes[2].error().kind(), error_kind::upstream);
-  EXPECT_EQ(*outcomes[0] + *outcomes[1] + *outcomes[3], 6);
-  EXPECT_THAT(calls.sizes(), ElementsAre(3));
-}
-
-TEST(Batch, AFailedInputDoesNotFillIt) {
-  call_log calls;
-  thread_stage fail{1, [](int x) -> int { throw std::runtime_error{std::to_string(x)}; }};
-  thread_stage stage{{.batch = 3, .batch_wait = for_ever}, doubling(calls)};
-  stage.scatter(1);
-  auto failed = stage.scatter(fail.scatter(0));
-  failed.wait();
-  stage.scatter(2);
-  EXPECT_EQ(stage.stats().queued, 2U);
-  auto last = stage.scatter(3);
-  EXPECT_EQ(last.get(), 6);
-  EXPECT_THAT(calls.sizes(), ElementsAre(3));
-  EXPECT_THROW(failed.get(), std::runtime_error);
-}
-
-TEST(Batch, AGatherDownTheChainDoesNotWaitForTime) {
-  call_log calls;
-  call_log more_calls;
-  thread_stage first{{.batch = 32, .batch_wait = for_ever}, doubling(calls)};
-  thread_stage second{2, [](int x) { return x + 1; }};
-  thread_stage third{{.batch = 7, .batch_wait = for_ever}, doubling(more_calls)};
-  for (int i = 0; i < 5; ++i) third.scatter(second.scatter(first.scatter(i)));
-  EXPECT_THAT(third.gather(), ElementsAre(2, 6, 10, 14, 18));
-  EXPECT_THAT(calls.sizes(), ElementsAre(5));
-  EXPECT_THAT(more_calls.sizes(), ElementsAre(5));
-}
-
-TEST(Batch, AnItemThatDependsOnOneOfTheSameStageIsNotWaitedForInVain) {
-  call_log calls;
-  thread_stage stage{{.batch = 32, .batch_wait = for_ever}, doubling(calls)};
-  thread_stage next{1, [](int x) { return x + 1; }};
-  auto third = stage.scatter(next.scatter(stage.scatter(next.scatter(stage.scatter(1)))));
-  EXPECT_THAT(stage.gather(), ElementsAre(14));
-  EXPECT_THAT(calls.sizes(), ElementsAre(1, 1, 1));
-}
-
-TEST(Batch, AStreamDoesNotWaitForTime) {
-  call_log calls;
-  thread_stage stage{stage_options{.capacity = 8, .batch = 3, .batch_wait = for_ever}, doubling(calls)};
-  int expected = 0;
-  for (auto const& each : stage.stream(std::views::iota(0, 100))) EXPECT_EQ(*each, 2 * expected++);
-  EXPECT_EQ(expected, 100);
-  expected = 0;
-  for (auto const& each : stage.as_completed(std::views::iota(0, 100))) expected += *each;
-  EXPECT_EQ(expected, 9900);
-  EXPECT_LE(std::ranges::max(calls.sizes()), 3U);
-}
-
-TEST(Batch, AScatterThatWaitsForRoomDoesNotWaitForTime) {
-  call_log calls;
-  thread_stage stage{stage_options{.capacity = 100, .capacity_bytes = 2500, .batch = 50, .batch_wait = for_ever},
-                     [&](batch<std::string const> all) { calls.add(all.size()); }};
-  for (int i = 0; i < 20; ++i) stage.scatter(std::string(1000, 'x'));  // two fill .capacity_bytes
-  stage.gather();
-  EXPECT_LE(std::ranges::max(calls.sizes()), 2U);
-}
-
-TEST(Batch, RunsWhenItsTimeHasComeAndNobodyWaits) {
-  call_log calls;
-  thread_stage stage{{.batch = 32, .batch_wait = 20ms}, doubling(calls)};
-  std::vector<future<int>> all;
-  for (int i = 0; i < 5; ++i) all.push_back(stage.scatter(i));
-  EXPECT_EQ(all.back().get(), 8);
-  thread_stage at_once{{.batch = 32, .batch_wait = 0ms}, doubling(calls)};
-  EXPECT_EQ(at_once.scatter(3).get(), 6);
-}
-
-TEST(Batch, WhatComesWhileAllSlotsAreInUseJoins) {
-  call_log calls;
-  std::latch entered{1};
-  std::latch go{1};
-  thread_stage stage{{.concurrency = 1, .batch = 8, .batch_wait = 0ms}, [&](batch<int const> all) {
-                       calls.add(all.size());
-                       if (all[0] == 0) {
-                         entered.count_down();
-                         go.wait();
-                       }
-                     }};
-  stage.scatter(0);
-  entered.wait();
-  for (int i = 1; i < 12; ++i) stage.scatter(i);
-  EXPECT_EQ(stage.stats().running, 1U);
-  EXPECT_EQ(stage.stats().queued, 11U);
-  go.count_down();
-  stage.gather();
-  EXPECT_THAT(calls.sizes(), ElementsAre(1, 8, 3));
 }
 
 // ---- errors

@@ -113,10 +113,13 @@ class alignas(64) cell : public waiter {  // order_list keeps marks in the low b
     return last ? this : nullptr;
   }
 
-  /// Blocks until the cell is finished.
+  /// Blocks until the cell is finished. If it waits for others to make a batch, it does not wait for its time.
   void wait() noexcept;
-  /// The same for a stream of the cell's stage, which knows meanwhile that the stream does not take any other result.
-  void wait_for_stream() noexcept;
+  /// The same for who has seen to it that batches start.
+  void wait_in_gather() noexcept;
+  /// The same for a stream of the cell's stage, which knows meanwhile that the stream does not take any other result, and
+  /// whether it will bring more items.
+  void wait_for_stream(bool is_last) noexcept;
   /// The same with a deadline: whether it is finished.
   [[nodiscard]] bool wait_until(std::chrono::steady_clock::time_point deadline) noexcept;
 
@@ -188,6 +191,8 @@ class alignas(64) cell : public waiter {  // order_list keeps marks in the low b
   std::atomic<bool> started_{false};
   std::atomic<bool> ended_{false};  // cancelled before it started; whoever finds it ready lets it go
   std::atomic<fate> fate_{fate::listed};
+  bool is_forming_ = false;   // a batch, with others; these guarded by its stage's ready_mutex_
+  bool is_awaited_ = false;   // by a thread
   std::uint32_t serial_ = 0;  // of the stage that it was scattered into: cores are used again
 };
 

@@ -35,8 +35,8 @@ class completions {
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   /// Whether one has ended that was not given out.
   [[nodiscard]] bool ready() noexcept;
-  /// Blocks until ready(), as a stream of that stage; size() must not be 0.
-  void wait(stage_core& of) noexcept;
+  /// Blocks until ready(), as a stream of that stage, which brings no more items if it is the last wait; size() must not be 0.
+  void wait(stage_core& of, bool is_last) noexcept;
   /// The first that has ended and was not given out, when ready(). The reader gives it to release().
   [[nodiscard]] entry& next() noexcept;
   static void release(entry& given) noexcept;
