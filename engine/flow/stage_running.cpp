@@ -338,6 +338,9 @@ void stage_core::run_inline(cell& runnable) noexcept {
     if (self.is_unwanted(runnable)) unwanted.append(runnable);
     else runnable.started_ = true;
   }
+  if (unwanted.first == nullptr && self.takes_batches() && self.batch_body_.load()->has_failed_input(runnable)) {
+    unwanted.append(runnable);
+  }
   if (unwanted.first != nullptr) return stage_state::refuse(unwanted);
   self.word_.fetch_add(runner_word::running);
   while (!(self.takes_batches() ? self.execute_alone(runnable) : self.execute(runnable, false))) {

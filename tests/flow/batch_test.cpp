@@ -27,6 +27,7 @@
 #include <stop_token>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -161,6 +162,47 @@ TEST(Batch, ItemsMayBeDropped) {
   for (int i = 0; i < 6; ++i) even.scatter(i);
   EXPECT_THAT(even.gather(), ElementsAre(0, 2, 4));
   EXPECT_EQ(even.stats().dropped, 3U);
+}
+
+TEST(Batch, FuturesOfTuplesFillItsItems) {
+  auto const sum = [](batch<std::tuple<int, int> const> all) {
+    std::vector<int> sums;
+    for (auto const& [a, b] : all) sums.push_back(a + b);
+    return sums;
+  };
+  thread_stage pairs{1, [](int x) { return std::tuple{x, 10 * x}; }};
+  thread_stage whole{{.batch = 4, .batch_wait = for_ever}, sum};
+  whole.scatter(pairs.scatter(1));
+  whole.scatter(std::tuple{2, 3});
+  whole.scatter_many(std::vector<std::tuple<int, int>>{{3, 4}, {5, 6}, {7, 8}});
+  EXPECT_THAT(whole.gather(), ElementsAre(11, 5, 7, 11, 15));
+
+  thread_stage strict{{.unpack = false, .batch = 4, .batch_wait = for_ever}, sum};
+  strict.scatter(pairs.scatter(1));
+  EXPECT_THAT(strict.gather(), ElementsAre(11));
+}
+
+TEST(Batch, ABodyThatWouldWaitForItselfIsRefused) {
+  thread_stage<int(int)>* own = nullptr;
+  thread_stage<int(int)> stage{{.batch = 2, .batch_wait = for_ever}, [&](batch<int const> all) {
+                                 EXPECT_THROW(own->gather(), penstock::would_deadlock);
+                                 return std::vector<int>(all.begin(), all.end());
+                               }};
+  own = &stage;
+  stage.scatter_many(std::views::iota(0, 3));
+  EXPECT_THAT(stage.gather(), ElementsAre(0, 1, 2));
+}
+
+TEST(Batch, ResultsAreBoundedByBytesWithoutWaitingForTime) {
+  call_log calls;
+  thread_stage make{{.concurrency = 2, .capacity_bytes = 2500}, [](int) { return std::string(1000, 'x'); }};
+  thread_stage stage{{.concurrency = 1, .batch = 8, .batch_wait = for_ever}, [&](batch<std::string const> all) {
+                       calls.add(all.size());
+                       return std::vector<int>(all.size(), 1);
+                     }};
+  for (int i = 0; i < 20; ++i) stage.scatter(make.scatter(i));
+  EXPECT_THAT(stage.gather(), SizeIs(20));
+  EXPECT_LE(std::ranges::max(calls.sizes()), 5U);
 }
 
 TEST(Batch, APlainCallIsABatchOfOne) {
@@ -361,6 +403,94 @@ TEST(Batch, ACancelledOneIsNotRunInHalves) {
   stage.cancel();
   for (auto const& each : stage.outcomes()) EXPECT_STREQ(each.error().what(), "told to stop");
   EXPECT_EQ(calls, 1);
+}
+
+TEST(Batch, StopsAtMaxErrors) {
+  thread_stage stage{{.concurrency = 1, .max_errors = 2, .batch = 4, .batch_wait = for_ever},
+                     [](batch<int const>) { throw std::runtime_error{"never"}; }};
+  // What is in a batch already ends as it does; the last two wait for more.
+  for (int i = 0; i < 4; ++i) stage.scatter(i);
+  int refused = 0;
+  for (int i = 4; i < 6; ++i) {
+    try {
+      stage.scatter(i);
+    } catch (penstock::stage_error const&) {
+      ++refused;
+    }
+  }
+  auto const outcomes = stage.outcomes();
+  ASSERT_THAT(outcomes, SizeIs(6 - refused));
+  for (std::size_t i = 0; i < outcomes.size(); ++i) {
+    // One that comes before the failures are counted may join, or not.
+    EXPECT_EQ(outcomes[i].error().kind(), i < 4 ? error_kind::exception : error_kind::cancelled) << i;
+  }
+  EXPECT_NO_THROW(stage.scatter(0)) << "it can be used again";
+  EXPECT_THAT(stage.outcomes(), SizeIs(1));
+}
+
+TEST(Batch, DiscardedResultsLeaveFailuresOnly) {
+  std::atomic<int> alive{0};
+  thread_stage stage{{.batch = 4, .batch_wait = for_ever, .discard_results = true}, [&](batch<int const> all) {
+                       std::vector<outcome<std::shared_ptr<int>>> made;
+                       for (int const each : all) {
+                         if (each == 5) {
+                           made.emplace_back(std::make_exception_ptr(std::runtime_error{"no"}));
+                         } else {
+                           ++alive;
+                           made.emplace_back(std::shared_ptr<int>{new int{each}, [&](int const* gone) {
+                                                                    --alive;
+                                                                    delete gone;
+                                                                  }});
+                         }
+                       }
+                       return made;
+                     }};
+  stage.scatter_many(std::views::iota(0, 10));
+  auto const outcomes = stage.outcomes();
+  ASSERT_THAT(outcomes, SizeIs(1));
+  EXPECT_EQ(outcomes[0].index(), 5U);
+  EXPECT_EQ(alive, 0);
+}
+
+TEST(Batch, WhatWaitsForAnotherAttemptEndsWithItsStage) {
+  auto const make = [](std::latch& tried) {
+    return thread_stage{
+        stage_options{.concurrency = 1, .attempts = 2, .backoff = for_ever, .batch = 4, .batch_wait = 0ms},
+        [&tried](batch<int const>) {
+          tried.count_down();
+          throw std::runtime_error{"tried once"};
+        }};
+  };
+  std::optional<future<void>> waiting;
+  {
+    std::latch tried{1};
+    auto stage = make(tried);
+    stage.scatter(1);
+    tried.wait();
+    stage.cancel();
+    EXPECT_STREQ(stage.outcomes()[0].error().what(), "tried once");
+  }
+  {
+    std::latch tried{1};
+    auto stage = make(tried);
+    waiting = stage.scatter(1);
+    tried.wait();
+  }
+  EXPECT_STREQ(std::move(*waiting).outcome().error().what(), "tried once");
+}
+
+TEST(Batch, ACancelledStageEndsItsStream) {
+  thread_stage stage{{.batch = 8, .batch_wait = for_ever},
+                     [](batch<int const> all) { return std::vector<int>(all.size()); }};
+  auto results = stage.stream();
+  for (int i = 0; i < 3; ++i) stage.scatter(i);
+  stage.cancel();
+  int read = 0;
+  for (auto const& each : results) {
+    EXPECT_EQ(each.error().kind(), error_kind::cancelled);
+    ++read;
+  }
+  EXPECT_EQ(read, 3);
 }
 
 TEST(Batch, FiguresCountItems) {

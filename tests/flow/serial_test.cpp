@@ -9,6 +9,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <latch>
 #include <memory>
 #include <stdexcept>
@@ -86,6 +87,20 @@ TEST(Serial, ScatterIntoAGraphWaitsForIt) {
   twice.scatter(2);
   EXPECT_THAT(twice.gather(), ElementsAre(2, 4));
   graph.wait_for_all();
+}
+
+TEST(Serial, BatchesHaveOneItem) {
+  thread_stage first{{.batch = 8, .batch_wait = std::chrono::hours{1}}, [](penstock::batch<int const> all) {
+                       EXPECT_EQ(all.size(), 1U);
+                       if (all[0] == 1) throw std::runtime_error{"one"};
+                       return std::vector<int>(all.begin(), all.end());
+                     }};
+  thread_stage second{{.batch = 4, .batch_wait = std::chrono::hours{1}},
+                      [](penstock::batch<int> all) { return std::vector<int>{all[0] + 1}; }};
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(second.scatter(first.scatter(i)).ready());
+  auto const outcomes = second.outcomes();
+  EXPECT_EQ(*outcomes[0] + *outcomes[2], 4);
+  EXPECT_STREQ(outcomes[1].error().what(), "one");
 }
 
 }  // namespace
