@@ -59,7 +59,7 @@ bool all_run_inline() {
 
 // ---- opening and retiring
 
-stage_core& stage_core::open(stage_options const& options, void* body) {
+stage_core& stage_core::open(stage_options const& options, void* body, pipeline_core* route) {
   check(options);
   bool const is_engines_own = body == nullptr;
   bool const runs_inline = options.concurrency == 0 || (!is_engines_own && all_run_inline());
@@ -78,6 +78,7 @@ stage_core& stage_core::open(stage_options const& options, void* body) {
   core.attempts_ = options.attempts;
   core.backoff_ = options.backoff;
   core.body_ = body;
+  core.route_ = route;
   core.short_bodies_ = false;
   core.long_bodies_ = 0;
   core.failed_ = core.dropped_ = core.retried_ = core.dismissed_ = 0;
@@ -88,7 +89,9 @@ stage_core& stage_core::open(stage_options const& options, void* body) {
   core.upstreams_.clear();
   for (auto& recent : core.recent_upstreams_) recent = 0;
   core.cancelled_before_ = core.order_.next_ticket();
-  core.first_total_ = core.order_.total(core.order_.next_ticket());
+  core.first_total_ = core.order_.total(core.order_.next_ticket()) + core.guests_;
+  core.lent_rooms_ = 0;
+  core.overflows_ = false;
   core.order_.open();
   core.word_.fetch_and(~runner_word::halted);
   return core;
@@ -99,6 +102,10 @@ void stage_core::retire() noexcept {
   if (self.in_own_body()) {
     std::fprintf(stderr, "penstock: stage '%s' is destroyed by one of its own bodies and would wait for it for ever\n",
                  name_->c_str());
+    std::abort();
+  }
+  if (self.pipelines_ > 0) {
+    std::fprintf(stderr, "penstock: stage '%s' is destroyed before a pipeline that passes it\n", name_->c_str());
     std::abort();
   }
   self.retire();
@@ -165,6 +172,13 @@ void stage_state::refuse_items(intake why) noexcept {
     capacity_.store(0, std::memory_order_seq_cst);
   }
   room_.notify_all();
+  if (route_ != nullptr) {
+    auto& first = static_cast<stage_state&>(route_->first_stage());
+    {
+      std::lock_guard const lock{first.room_mutex_};
+    }  // who waits there looks for us with the lock held
+    first.room_.notify_all();
+  }
 }
 
 void stage_core::reopen() noexcept {
@@ -221,6 +235,7 @@ void stage_state::end_unstarted() noexcept {
   {
     std::lock_guard const lock{ready_mutex_};
     cancelled_before_ = order_.next_ticket();
+    ++cancellations_;
   }
   std::array<cell*, order_list::chunk_size> held{};
   std::size_t cursor = 0;
@@ -228,7 +243,9 @@ void stage_state::end_unstarted() noexcept {
     for (std::size_t i = 0; i < count; ++i) {
       cell& each = *held[i];
       bool unstarted = false;
-      {
+      if (route_ != nullptr) {
+        end_resting(each);
+      } else {
         std::lock_guard const lock{ready_mutex_};
         unstarted = is_cancelled(each) && !each.started_.load() && !each.ended_.load();
         if (unstarted) each.ended_ = true;
@@ -252,20 +269,10 @@ stage_state::admission stage_state::take_ticket(std::uint64_t& ticket, bool boun
   std::uint32_t const capacity = capacity_.load(std::memory_order_relaxed);
   ticket = order_.next_ticket();
   for (;;) {
-    auto const total = static_cast<std::uint32_t>(order_.total(ticket));
-    if (bounded && total - finished_seen_.load(std::memory_order_relaxed) >= capacity) {
-      std::uint32_t const finished = runner_word::finished_in(word_.load(std::memory_order_acquire));
-      finished_seen_.store(finished, std::memory_order_relaxed);
-      // Signed: a total from long ago may be smaller.
-      if (static_cast<std::int32_t>(total - finished) >= 0 && total - finished >= capacity) {
-        if (std::exchange(ticket, order_.next_ticket()) != ticket) continue;
-        return capacity_.load(std::memory_order_relaxed) == 0 ? admission::refused : admission::full;
-      }
-      // Who is that far ahead of the runners would read their word for every item, and so hold them up. Left alone for a
-      // moment, they make room for many.
-      if (capacity - (total - finished) < capacity / 8 && !inside_body()) {
-        for (int i = 0; i < pauses_when_nearly_full; ++i) spin_pause();
-      }
+    std::uint64_t const total = order_.total(ticket) + guests_.load(std::memory_order_relaxed);
+    if (bounded && is_full(static_cast<std::uint32_t>(total) + parked(), capacity)) {
+      if (std::exchange(ticket, order_.next_ticket()) != ticket) continue;
+      return capacity_.load(std::memory_order_relaxed) == 0 ? admission::refused : admission::full;
     }
     if (order_.advance(ticket, 1)) break;
   }
@@ -273,6 +280,21 @@ stage_state::admission stage_state::take_ticket(std::uint64_t& ticket, bool boun
   if (capacity_.load(std::memory_order_seq_cst) != 0) return admission::taken;
   dismiss(place_of(ticket));
   return admission::refused;
+}
+
+// Whether no more than `total` items have been let in to leave `capacity` of them unfinished.
+bool stage_state::is_full(std::uint32_t total, std::uint32_t capacity) noexcept {
+  if (total - finished_seen_.load(std::memory_order_relaxed) < capacity) return false;
+  std::uint32_t const finished = runner_word::finished_in(word_.load(std::memory_order_acquire));
+  finished_seen_.store(finished, std::memory_order_relaxed);
+  // Signed: a total from long ago may be smaller.
+  if (static_cast<std::int32_t>(total - finished) >= 0 && total - finished >= capacity) return true;
+  // Who is that far ahead of the runners would read their word for every item, and so hold them up. Left alone for a
+  // moment, they make room for many.
+  if (capacity - (total - finished) < capacity / 8 && !inside_body()) {
+    for (int i = 0; i < pauses_when_nearly_full; ++i) spin_pause();
+  }
+  return false;
 }
 
 place stage_state::place_of(std::uint64_t ticket) {
@@ -312,8 +334,9 @@ place stage_core::admit(ready_cells* batch) {
   auto found = self.take_ticket(ticket);
   if (found == stage_state::admission::full) {
     if (batch != nullptr) batch->send();
-    if (stage_state::inside_body()) found = self.take_ticket(ticket, false);
-    else return self.place_of(self.wait_for_room());
+    stage_state::request wanted;
+    found = stage_state::inside_body() ? self.take(wanted, false) : self.wait_for_room(wanted);
+    ticket = wanted.ticket;
   }
   if (found == stage_state::admission::refused) self.throw_refused();
   return self.place_of(ticket);
@@ -328,17 +351,16 @@ void stage_state::join_engine() {
   }
 }
 
-std::uint64_t stage_state::wait_for_room() {
-  std::uint64_t ticket = 0;
+stage_state::admission stage_state::wait_for_room(request& wanted) {
   auto found = admission::full;
   for (int looks = 0; looks < looks_for_room && found == admission::full; ++looks) {
     spin_pause();
-    if (looks % 16 == 15) found = take_ticket(ticket);
+    if (looks % 16 == 15) found = take(wanted);
   }
   if (found == admission::full) {
     std::unique_lock lock{room_mutex_};
     blocked_.fetch_add(1, std::memory_order_seq_cst);
-    while ((found = take_ticket(ticket)) == admission::full) {
+    while ((found = take(wanted)) == admission::full) {
       if (looked_for_) {
         room_.wait(lock);
         continue;
@@ -350,8 +372,7 @@ std::uint64_t stage_state::wait_for_room() {
     blocked_.fetch_sub(1, std::memory_order_relaxed);
     room_.notify_one();  // there may be more room, and somebody has to look for it
   }
-  if (found == admission::refused) throw_refused();
-  return ticket;
+  return found;
 }
 
 void stage_core::dismiss(place const& unused) noexcept { static_cast<stage_state&>(*this).dismiss(unused); }
@@ -411,8 +432,15 @@ std::optional<cell_batch> stage_core::detach_finished(std::chrono::steady_clock:
 
 void stage_core::note_new_upstream(std::uint32_t serial) {
   auto& self = static_cast<stage_state&>(*this);
-  std::lock_guard const lock{self.room_mutex_};
-  if (std::ranges::find(self.upstreams_, serial) == self.upstreams_.end()) self.upstreams_.push_back(serial);
+  bool is_new = false;
+  {
+    std::lock_guard const lock{self.room_mutex_};
+    is_new = std::ranges::find(self.upstreams_, serial) == self.upstreams_.end();
+    if (is_new) self.upstreams_.push_back(serial);
+  }
+  if (is_new) {
+    for (stage_state* const each : core_registry::instance().circular_rooms(serial, serial_)) each->admit_parked();
+  }
   recent_upstreams_[1].store(recent_upstreams_[0].load(std::memory_order_relaxed), std::memory_order_relaxed);
   recent_upstreams_[0].store(serial, std::memory_order_relaxed);
 }
@@ -431,7 +459,7 @@ stage_stats stage_core::stats() const noexcept {
   std::uint64_t const dropped = self.dropped_.load(std::memory_order_acquire);
   std::uint64_t const dismissed = self.dismissed_.load(std::memory_order_acquire);
   std::uint64_t const word = self.word_.load(std::memory_order_acquire);
-  std::uint64_t const total = self.order_.total(self.order_.next_ticket()) - self.first_total_;
+  std::uint64_t const total = self.order_.total(self.order_.next_ticket()) + self.guests_ - self.first_total_;
   std::uint64_t const in_flight = self.in_flight(word);
   std::uint64_t const running = runner_word::running_in(word);
   std::uint64_t const finished = total - in_flight - dismissed;
@@ -462,6 +490,13 @@ void stage_core::throw_not_repeatable() const {
   throw std::invalid_argument{"stage '" + *name_ + "': .attempts is " + std::to_string(attempts_) +
                               ", but an argument can neither be copied nor referred to for another attempt; let the "
                               "body take it by reference (T& or T const&), or leave .attempts at 1"};
+}
+
+void stage_core::throw_not_unpacked() const {
+  throw std::invalid_argument{
+      "stage '" + *name_ +
+      "': a tuple would fill several parameters, but the stage has .unpack = false; let the body "
+      "take the tuple, or leave .unpack out"};
 }
 
 }  // namespace penstock::detail

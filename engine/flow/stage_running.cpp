@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a stage's cells come to run: the queue of ready ones, the runners that serve it, and the slots for bodies.
+// How a stage's cells come to run: the queue of ready ones, the runners that serve it, and the slots for bodies. What
+// items of pipelines need beyond that: fused.cpp.
 #include "engine/flow/core_registry.hpp"
 #include "engine/flow/engine.hpp"
 #include "engine/flow/stage_state.hpp"
@@ -24,6 +25,7 @@ constexpr int most_doublings = 6;  // of .backoff
 struct body_frame {
   stage_state* stage;
   bool has_slot;
+  cell const* item;
   body_frame const* outer;
 };
 thread_local constinit body_frame const* innermost_body = nullptr;
@@ -55,7 +57,7 @@ struct stage_state::row {
 bool stage_state::inside_body() noexcept { return innermost_body != nullptr; }
 
 bool stage_state::in_own_body() const noexcept {
-  return find_body([this](body_frame const& each) { return each.stage == this; }) != nullptr;
+  return find_body([this](body_frame const& each) { return each.stage == this || &of(*each.item) == this; }) != nullptr;
 }
 
 bool stage_state::is_needed_by_this_thread() const {
@@ -68,13 +70,19 @@ bool stage_state::is_needed_by_this_thread() const {
 bool stage_state::is_unwanted(cell& queued) const noexcept {
   if (queued.ended_.load(std::memory_order_relaxed)) return true;
   if (!is_cancelled(queued)) return false;
+  (void)start(queued);
+  return true;
+}
+
+// With ready_mutex_ held: a queued cell is somebody's to run or to end from here on; false when it has been ended.
+bool stage_state::start(cell& queued) const noexcept {
+  if (is_guest(queued)) return passage::rests(queued.way()->claim(passage::phase::carried));
   queued.started_.store(true, std::memory_order_relaxed);
   return true;
 }
 
 bool stage_state::is_cancelled(std::uint64_t ticket) const noexcept {
-  return retired_.load(std::memory_order_relaxed) ||
-         order_list::is_before(ticket, cancelled_before_.load(std::memory_order_relaxed));
+  return retired_.load() || order_list::is_before(ticket, cancelled_before_.load());
 }
 
 // Tickets are compared around the end of their range, so an old one must not be kept for ever.
@@ -87,15 +95,16 @@ void stage_state::forget_old_cancellation() noexcept {
 
 // A cell that was cancelled before it became ready, now that nothing points to it any more.
 void stage_state::let_go(cell& ended) noexcept {
-  ended.release_arguments();
+  passage const* const way = ended.way();
+  if (way == nullptr || way->step == 0) ended.release_arguments();  // else who ended it has done so
   ended.drop_handle();
 }
 
-void stage_core::ready(cell& runnable) noexcept { stage_state::of(runnable).enqueue(runnable); }
+void stage_core::ready(cell& runnable) noexcept { stage_state::stage_of(runnable).enqueue(runnable); }
 
 void ready_cells::send() noexcept {
   if (oldest_ == nullptr) return;
-  stage_state::of(*oldest_).enqueue(*newest_, *oldest_);
+  stage_state::stage_of(*oldest_).enqueue(*newest_, *oldest_);
   newest_ = oldest_ = nullptr;
   size_ = 0;
 }
@@ -160,6 +169,13 @@ void stage_state::drain() noexcept {
     while (cell* const each = take_ready()) (is_unwanted(*each) ? unwanted : kept).append(*each);
     first_ready_.store(kept.first, std::memory_order_relaxed);
   }
+  if (parked_.load() > 0) admit_parked();
+  refuse(unwanted);
+}
+
+void stage_state::refuse_one(cell& item) noexcept {
+  row unwanted;
+  unwanted.append(item);
   refuse(unwanted);
 }
 
@@ -175,6 +191,10 @@ void stage_state::refuse(row unwanted) noexcept {
       continue;
     }
     stage_state& core = of(*each);
+    if (core.route_ != nullptr) {
+      refuse_guest(*each);
+      continue;
+    }
     (void)each->run(core.cancelled_failure(*each));
     (void)core.finish(*each, runner_word::finished, false);
   }
@@ -185,18 +205,36 @@ void stage_state::refuse(row unwanted) noexcept {
 
 void stage_state::run() noexcept {
   word_.fetch_and(~runner_word::waking);
-  for (int served = 0;; ++served) {
+  stage_state* at = this;
+  for (int served = 0; at != nullptr;) {
+    bool const was_elsewhere = at != this;
+    at = at->serve(served);
+    if (at == nullptr && was_elsewhere && has_queued() && take_slot()) at = this;
+  }
+}
+
+// Serves this stage, in which the runner has a slot, until there is nothing to serve; returns another stage where an item
+// of a pipeline has led the runner, and its slot, there.
+stage_state* stage_state::serve(int& served) noexcept {
+  for (;; ++served) {
     bool const yield = served >= cells_before_yield && has_queued();
-    if (yield && (word_.fetch_or(runner_word::waking) & runner_word::waking) == 0) return post_runner();
+    if (yield && (word_.fetch_or(runner_word::waking) & runner_word::waking) == 0) {
+      post_runner();
+      return nullptr;
+    }
     cell* const next = next_cell();
-    if (next == nullptr) return;
+    if (next == nullptr) return nullptr;
+    if (is_guest(*next)) {
+      if (stage_state* const now = carry(*next, true); now != this) return now;
+      continue;
+    }
     if (!execute(*next)) {
       word_.fetch_sub(runner_word::running);
       retry_later(*next);
       continue;
     }
     cell* const descendant = finish(*next, runner_word::finished - runner_word::running, true);
-    if (descendant != nullptr && !run_descendants(descendant)) return;
+    if (descendant != nullptr && !run_descendants(descendant)) return nullptr;
   }
 }
 
@@ -228,9 +266,8 @@ cell* stage_state::pop(row& unwanted, bool& slot_is_gone) noexcept {
     return nullptr;
   }
   cell* found = nullptr;
-  while ((found = take_ready()) != nullptr && is_unwanted(*found)) unwanted.append(*found);
+  while ((found = take_ready()) != nullptr && (is_unwanted(*found) || !start(*found))) unwanted.append(*found);
   if (found == nullptr) return nullptr;
-  found->started_.store(true, std::memory_order_relaxed);
   bool wake = false;
   std::uint64_t word = word_.load(std::memory_order_relaxed);
   std::uint64_t changed = 0;
@@ -258,7 +295,7 @@ bool stage_state::execute(cell& runnable, bool has_slot) noexcept {
   bool const sampled = runnable.index() % sampled_every == 0;
   auto const start = sampled ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point{};
   fetch_dependent(runnable);
-  body_frame const frame{this, has_slot, innermost_body};
+  body_frame const frame{this, has_slot, &runnable, innermost_body};
   innermost_body = &frame;
   bool const is_over = runnable.run(nullptr);
   innermost_body = frame.outer;
@@ -295,6 +332,7 @@ bool stage_core::tries_again(cell const& failed) noexcept {
   auto& self = static_cast<stage_state&>(*this);
   if (self.is_cancelled(failed)) return false;
   self.retried_.fetch_add(1, std::memory_order_relaxed);
+  if (self.is_guest(failed)) stage_state::of(failed).retried_.fetch_add(1, std::memory_order_relaxed);
   return true;
 }
 
@@ -304,21 +342,31 @@ std::chrono::milliseconds stage_state::delay_after(int attempts) const noexcept 
 
 // Without memory to wait in, the time has come.
 void stage_state::retry_later(cell& failed) noexcept {
-  std::uint64_t const ticket = failed.place_.ticket;
+  note const noted = note_of(failed);
   auto const due = delayed_cells::clock::now() + delay_after(failed.failed_attempts());
-  if (!engine::instance().delay(failed, due)) return enqueue(failed);
-  if (is_cancelled(ticket)) end_delayed();  // by somebody who looked for it too early
+  if (!engine::instance().delay(failed, due)) return retry(failed);
+  if (is_cancelled(noted)) end_delayed();  // by somebody who looked for it too early
+}
+void stage_state::retry(cell& waiting) noexcept {
+  stage_state& core = stage_of(waiting);
+  if (core.is_guest(waiting)) core.wait_in_queue(waiting);
+  else core.enqueue(waiting);
 }
 
 // Ends cancelled cells that wait for their next attempt, with the failure of the last one.
 void stage_state::end_delayed() noexcept {
+  if (route_ != nullptr) {
+    for (stage_core* const each : route_->stages()) static_cast<stage_state*>(each)->end_delayed();
+    return;
+  }
   if (backoff_.count() == 0 || node_.load(std::memory_order_acquire) == nullptr) return;  // there can be none
   row ended;
-  engine::instance().take_delayed([this](cell const& each) { return &of(each) == this && is_cancelled(each); },
+  engine::instance().take_delayed([this](cell const& each) { return &stage_of(each) == this && is_cancelled(each); },
                                   [&ended](cell& each) { ended.append(each); });
   while (cell* const each = ended.take()) {
     each->release_arguments();
-    (void)finish(*each, runner_word::finished, false);
+    if (is_guest(*each)) end_guest(*each);
+    else (void)finish(*each, runner_word::finished, false);
   }
 }
 
@@ -347,11 +395,8 @@ cell* stage_state::finish(cell& ended, std::uint64_t change, bool in_runner) noe
   order_list::hand_over(ended, discard);  // it may be freed now
   timed_waits::notify_if_any(&ended);
 
-  if (blocked_.load(std::memory_order_relaxed) > 0) {
-    // Not for every place: a wake-up costs more than many items.
-    std::uint32_t const capacity = capacity_.load(std::memory_order_relaxed);
-    if (in_flight(word) <= capacity - std::max(1U, capacity / 4)) room_.notify_one();
-  }
+  if (blocked_.load(std::memory_order_relaxed) > 0) tell_of_room(word);
+  if (parked_.load() > 0) admit_parked();
   // The last things that are done with this core: its stage may end, and it may become another's.
   if (runner_word::active_in(change) != 0) slot_released(word);
   else if ((word & runner_word::halted) != 0) word_.notify_all();
@@ -372,6 +417,12 @@ cell* stage_state::finish(cell& ended, std::uint64_t change, bool in_runner) noe
     else ready(*runnable);
   }
   return to_run;
+}
+
+// Somebody waits for room: not told of every place, since a wake-up costs more than many items.
+void stage_state::tell_of_room(std::uint64_t word) noexcept {
+  std::uint32_t const capacity = capacity_.load(std::memory_order_relaxed);
+  if (in_flight(word) <= capacity - std::max(1U, capacity / 4)) room_.notify_one();
 }
 
 // Takes a slot for a cell that is to be run at once, if its stage's bodies are short and nothing waits there.
@@ -475,9 +526,13 @@ slot_given_back::slot_given_back() noexcept {
   if (found == nullptr) return;
   owner_ = found->stage;
   owner_->leave_slot();
+  owner_->lent_rooms_.fetch_add(1);
+  if (owner_->parked_.load() > 0) owner_->admit_parked();
 }
 slot_given_back::~slot_given_back() {
-  if (owner_ != nullptr) owner_->regain_slot();
+  if (owner_ == nullptr) return;
+  owner_->lent_rooms_.fetch_sub(1);
+  owner_->regain_slot();
 }
 
 void stage_state::leave_slot() noexcept { slot_released(word_.fetch_sub(runner_word::active) - runner_word::active); }

@@ -3,6 +3,7 @@
 
 #include <penstock/detail/argument.hpp>
 #include <penstock/detail/cell.hpp>
+#include <penstock/detail/stage_core.hpp>
 
 #include <array>
 #include <cstddef>
@@ -35,6 +36,24 @@ struct matching<Unpack, type_list<P...>, type_list<H...>, At, First, Rest...> {
   static constexpr bool fits = false;
   using holders = type_list<H...>;
 };
+
+/// make(Holders{}) with the type_list of holders that keep arguments A... for the parameters of a body of `stage`. Throws
+/// std::invalid_argument where they fit only if a tuple is unpacked, and the stage does not do that.
+template <class Parameters, class... A>
+auto with_holders(stage_core const& stage, auto const& make) {
+  using unpacked = matching<true, Parameters, type_list<>, 0, A...>;
+  using whole = matching<false, Parameters, type_list<>, 0, A...>;
+  static_assert(unpacked::fits || whole::fits,
+                "scatter: the arguments do not fill the body's parameters one for one (the future of a tuple fills one "
+                "parameter an element, the future of void none)");
+  if constexpr (!unpacked::fits || std::is_same_v<typename unpacked::holders, typename whole::holders>) {
+    return make(typename whole::holders{});
+  } else {
+    if (stage.unpacks()) return make(typename unpacked::holders{});
+    if constexpr (whole::fits) return make(typename whole::holders{});
+    else stage.throw_not_unpacked();
+  }
+}
 
 /// The arguments of one call, in holders H, for a body with parameters P.
 template <class Parameters, class Holders>

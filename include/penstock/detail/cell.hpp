@@ -16,6 +16,7 @@
 namespace penstock::detail {
 
 class stage_core;
+struct passage;
 
 class cell;
 
@@ -143,6 +144,8 @@ class alignas(64) cell : public waiter {  // order_list keeps marks in the low b
   virtual void release_arguments() noexcept = 0;
   /// Destroys the cell and gives its memory back.
   virtual void dispose() noexcept = 0;
+  /// Of an item of a pipeline; null for others.
+  [[nodiscard]] virtual passage* way() const noexcept { return nullptr; }
 
   void drop(std::uint32_t share) noexcept {
     // The last owner needs no atomic subtraction: nobody else can see the cell.

@@ -22,6 +22,8 @@
 
 namespace penstock::detail {
 
+class pipeline_core;
+
 /// What claim() found.
 enum class claim_result : std::uint8_t { was_listed, was_taken, gathered };
 
@@ -84,8 +86,9 @@ class ready_cells {
 /// Thread-safe. Blocking: admit, detach, retire.
 class stage_core {
  public:
-  /// A core that is not in use, set up from checked options. Throws std::invalid_argument.
-  static stage_core& open(stage_options const& options, void* body);
+  /// A core that is not in use, set up from checked options; with `route`, that of a pipeline. Throws
+  /// std::invalid_argument.
+  static stage_core& open(stage_options const& options, void* body, pipeline_core* route = nullptr);
   /// Cancels what has not started, waits for running bodies, drops what could still be gathered.
   void retire() noexcept;
 
@@ -130,6 +133,8 @@ class stage_core {
   static void run_inline(cell& runnable) noexcept;
 
   [[nodiscard]] void* body() const noexcept { return body_; }
+  /// Null for a stage.
+  [[nodiscard]] pipeline_core* route() const noexcept { return route_; }
   [[nodiscard]] bool unpacks() const noexcept { return unpack_; }
   [[nodiscard]] bool runs_inline() const noexcept { return runs_inline_; }
   [[nodiscard]] bool discards() const noexcept { return discards_; }
@@ -147,6 +152,7 @@ class stage_core {
   [[nodiscard]] failure_ptr failure_of_current_exception(cell const& failed, int attempt) const noexcept;
   [[nodiscard]] failure_ptr dropped_failure(cell const& dropped) const noexcept;
   [[noreturn]] void throw_not_repeatable() const;
+  [[noreturn]] void throw_not_unpacked() const;
 
  protected:
   stage_core() = default;
@@ -156,6 +162,7 @@ class stage_core {
 
   // Set by open().
   void* body_ = nullptr;
+  pipeline_core* route_ = nullptr;
   bool unpack_ = true;
   bool runs_inline_ = false;
   bool discards_ = false;
