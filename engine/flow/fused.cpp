@@ -274,7 +274,7 @@ stage_state* stage_state::carry(cell& item, bool in_runner) noexcept {
     if (next.short_bodies_.load(std::memory_order_relaxed)) {
       if (base != nullptr && !is_away) {
         is_away = true;
-        base->away_.fetch_add(1, std::memory_order_seq_cst);
+        base->go_away();
       }
       if (base == nullptr && !next.runs_inline_) base = &next;
     } else {
@@ -287,9 +287,6 @@ stage_state* stage_state::carry(cell& item, bool in_runner) noexcept {
     std::uint64_t const word = at->word_.fetch_add(change) + change;
     at->left(word, freed != 0);
     if (given_up != nullptr) given_up->leave_slot();
-    if (is_away && (base->word_.load(std::memory_order_seq_cst) & runner_word::halted) != 0) {
-      base->give_back_away_slots();
-    }
     at = &next;
   }
 }

@@ -378,10 +378,12 @@ stage_state::admission stage_state::wait_for_room(request& wanted) {
 void stage_core::dismiss(place const& unused) noexcept { static_cast<stage_state&>(*this).dismiss(unused); }
 
 void stage_state::dismiss(place const& unused) noexcept {
-  if (order_.retract(unused.ticket)) return;
-  order_list::publish_nothing(*unused.slot);
-  dismissed_.fetch_add(1, std::memory_order_relaxed);
-  word_.fetch_add(runner_word::finished);
+  if (!order_.retract(unused.ticket)) {
+    order_list::publish_nothing(*unused.slot);
+    dismissed_.fetch_add(1, std::memory_order_relaxed);
+    word_.fetch_add(runner_word::finished);
+  }
+  if (parked_.load() > 0) admit_parked();
 }
 
 void stage_core::publish(cell& added) noexcept {

@@ -123,7 +123,11 @@ void stage_state::wake_for_queue() noexcept {
   for (;;) {
     if ((word & runner_word::halted) != 0) return drain();
     int const active = runner_word::active_in(word);
-    if ((word & runner_word::waking) != 0 || active >= concurrency_.load(std::memory_order_relaxed)) return;
+    if ((word & runner_word::waking) != 0) return;
+    if (active >= concurrency_.load(std::memory_order_relaxed)) {
+      if (away_.load() > 0) engine::instance().keep_watch();
+      return;
+    }
     if (active > 0 && short_bodies_.load(std::memory_order_relaxed)) {
       // A runner is about to look; if a body holds it up after all, the watch will see that.
       engine::instance().keep_watch();
@@ -438,8 +442,7 @@ bool stage_state::enter_directly(cell& runnable) noexcept {
 // Runs a cell of a later stage, and what becomes ready by it. This runner's slot may be given to another one meanwhile:
 // false then.
 bool stage_state::run_descendants(cell* next) noexcept {
-  away_.fetch_add(1, std::memory_order_seq_cst);
-  if ((word_.load(std::memory_order_seq_cst) & runner_word::halted) != 0) give_back_away_slots();
+  go_away();
   while (next != nullptr) {
     stage_state& core = of(*next);
     if (next->ended_.load(std::memory_order_acquire)) {
@@ -459,8 +462,17 @@ bool stage_state::run_descendants(cell* next) noexcept {
   return recall_runner();
 }
 
+// From here on this runner's slot can be taken for what waits here. The watch sees to that if the runner stays away: it is
+// awake, and whoever comes later wakes it.
+void stage_state::go_away() noexcept {
+  away_.fetch_add(1, std::memory_order_seq_cst);
+  if ((word_.load(std::memory_order_seq_cst) & runner_word::halted) != 0) give_back_away_slots();
+  engine::instance().keep_watch();
+}
+
 void stage_state::rescue() noexcept {
   constexpr std::uint64_t not_now = runner_word::waking | runner_word::halted;
+  if (returning_.load() > 0 && recall_runner()) return leave_slot();
   if (!has_queued()) return;
   if (take_slot(runner_word::waking, not_now)) return post_runner();
   if ((word_.load() & not_now) != 0) return;
@@ -550,6 +562,7 @@ void stage_state::regain_slot() noexcept {
     (last_returning_ != nullptr ? last_returning_->next : first_returning_) = &here;
     last_returning_ = &here;
   }
+  if (away_.load() > 0) engine::instance().keep_watch();
   // NOLINTNEXTLINE(clang-analyzer-core.StackAddressEscape): hand_slot_on() takes `here` out of the list before it ends
   here.granted.sleep();
 }

@@ -171,6 +171,7 @@ class stage_state final : public stage_core {
   [[nodiscard]] cell* finish(cell& ended, std::uint64_t change, bool in_runner) noexcept;
   [[nodiscard]] bool enter_directly(cell& runnable) noexcept;
   [[nodiscard]] bool run_descendants(cell* next) noexcept;
+  void go_away() noexcept;
   [[nodiscard]] bool recall_runner() noexcept;
   void give_back_away_slots() noexcept;
   static void refuse(row unwanted) noexcept;
