@@ -65,39 +65,24 @@ stage_state* core_registry::core_of(std::uint32_t serial) const noexcept {
 
 // ---- pipelines
 
-// With mutex_ held: everything that `first` can come to depend on. Room in a stage comes when an item leaves it: one that
-// waits for inputs, or in front of the next stage of its pipeline. An item ends when its inputs have ended, and one of a
-// pipeline when it has found room in all stages but the first, where it has it. What never blocks is left out.
-std::vector<core_registry::wait> core_registry::waits_behind(wait const& first) const {
-  std::vector<wait> found;
-  std::vector<wait> to_visit{first};
-  auto const add_inputs_of = [&](std::uint32_t serial) {
-    stage_state const* const core = core_of(serial);
-    if (core == nullptr) return;
-    for (std::uint32_t const each : core->upstreams()) to_visit.push_back({each, false});
-  };
-  auto const add_room_in = [&](std::uint32_t serial) {
-    stage_state const* const core = core_of(serial);
-    if (core != nullptr && !core->overflows()) to_visit.push_back({serial, true});
-  };
+// With mutex_ held: whether room in `to` may have to come before there is room in `from`, whose items wait in front of later
+// stages.
+bool core_registry::room_waits_for(std::uint32_t from, std::uint32_t to) const {
+  std::vector<std::uint32_t> visited;
+  std::vector<std::uint32_t> to_visit{from};
   while (!to_visit.empty()) {
-    wait const now = to_visit.back();
+    std::uint32_t const now = to_visit.back();
     to_visit.pop_back();
-    if (std::ranges::find(found, now) != found.end()) continue;
-    found.push_back(now);
-    add_inputs_of(now.serial);
+    if (now == to) return true;
+    if (std::ranges::find(visited, now) != visited.end()) continue;
+    visited.push_back(now);
     for (auto const& [home, stages] : pipelines_) {
-      if (!now.for_room && home == now.serial) {
-        for (std::size_t k = 1; k < stages.size(); ++k) add_room_in(stages[k]);
-      }
-      if (!now.for_room) continue;
-      if (stages.front() == now.serial) add_inputs_of(home);
       for (std::size_t k = 1; k < stages.size(); ++k) {
-        if (stages[k - 1] == now.serial) add_room_in(stages[k]);
+        if (stages[k - 1] == now && !core_of(stages[k])->overflows()) to_visit.push_back(stages[k]);
       }
     }
   }
-  return found;
+  return false;
 }
 
 std::vector<stage_state*> core_registry::add_pipeline(std::uint32_t home, std::vector<std::uint32_t> stages) {
@@ -107,9 +92,7 @@ std::vector<stage_state*> core_registry::add_pipeline(std::uint32_t home, std::v
   auto const& added = pipelines_.back().stages;
   for (std::size_t k = 1; k < added.size(); ++k) {
     stage_state* const core = core_of(added[k]);
-    if (core->overflows()) continue;
-    auto const behind = waits_behind({added[k], true});
-    if (std::ranges::find(behind, wait{added[k - 1], true}) == behind.end()) continue;
+    if (core->overflows() || !room_waits_for(added[k], added[k - 1])) continue;
     core->let_overflow();
     circular.push_back(core);
   }
@@ -119,24 +102,6 @@ std::vector<stage_state*> core_registry::add_pipeline(std::uint32_t home, std::v
 void core_registry::remove_pipeline(std::uint32_t home) noexcept {
   std::lock_guard const lock{mutex_};
   std::erase_if(pipelines_, [home](pipeline const& each) { return each.home == home; });
-}
-
-std::vector<stage_state*> core_registry::circular_rooms(std::uint32_t upstream, std::uint32_t downstream) {
-  std::lock_guard const lock{mutex_};
-  if (pipelines_.empty()) return {};
-  auto const behind = waits_behind({upstream, false});
-  auto const is_found = [&](wait const& some) { return std::ranges::find(behind, some) != behind.end(); };
-  bool circular = is_found({downstream, true}) || is_found({downstream, false});
-  for (auto const& [home, stages] : pipelines_) {
-    circular = circular || (home == downstream && is_found({stages.front(), true}));
-  }
-  std::vector<stage_state*> rooms;
-  for (auto const& [serial, for_room] : behind) {
-    if (!circular || !for_room) continue;
-    rooms.push_back(core_of(serial));
-    rooms.back()->let_overflow();
-  }
-  return rooms;
 }
 
 }  // namespace penstock::detail

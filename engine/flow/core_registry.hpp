@@ -29,27 +29,19 @@ class core_registry {
   /// Whether items of stage `upstream` have been arguments of `downstream`, directly or through other stages.
   [[nodiscard]] bool reaches(std::uint32_t upstream, stage_state const& downstream);
 
-  /// A pipeline, and the stages that it passes. Returns those in front of which its items could wait for themselves if they
-  /// waited for room. Throws std::bad_alloc.
+  /// A pipeline, and the stages that it passes. Returns those in front of which items could wait for each other for ever, as
+  /// pipelines lead round in a circle; they overflow from now on. Throws std::bad_alloc.
   [[nodiscard]] std::vector<stage_state*> add_pipeline(std::uint32_t home, std::vector<std::uint32_t> stages);
   void remove_pipeline(std::uint32_t home) noexcept;
-  /// The same after items of `upstream` have become arguments of `downstream`: stages of any pipelines.
-  [[nodiscard]] std::vector<stage_state*> circular_rooms(std::uint32_t upstream, std::uint32_t downstream);
 
  private:
   struct pipeline {
     std::uint32_t home;
     std::vector<std::uint32_t> stages;
   };
-  // What somebody waits for: room in a stage, or the end of items.
-  struct wait {
-    std::uint32_t serial;
-    bool for_room;
-    bool operator==(wait const&) const = default;
-  };
 
   [[nodiscard]] stage_state* core_of(std::uint32_t serial) const noexcept;
-  [[nodiscard]] std::vector<wait> waits_behind(wait const& first) const;
+  [[nodiscard]] bool room_waits_for(std::uint32_t from, std::uint32_t to) const;
 
   std::mutex mutex_;
   std::vector<stage_state*> all_;  // these guarded by mutex_

@@ -151,12 +151,19 @@ void stage_state::give_room_back() noexcept {
   left(word_.load(), false);
 }
 
-// With the guest counted that asks. Stages and pipelines that scatter at the same moment may let one item too many in.
-bool stage_state::is_overfull(std::uint64_t word) const noexcept {
+// Whether there is no room for a guest that has been counted already. Stages and pipelines that scatter at the same moment
+// may let one item too many in.
+//
+// Items that wait for inputs hold a guest up only as long as there are others to wait for: what they wait for may be that
+// guest. So a stage that has nothing to run lets one in; and since pipelines do not lead round in a circle without a stage
+// that overflows, every guest comes in.
+bool stage_state::is_overfull() const noexcept {
   std::uint32_t const capacity = capacity_.load();
   std::uint32_t const bound = capacity != 0 ? capacity : declared_capacity_;  // closed: it finishes what was accepted
-  auto const lent = static_cast<std::uint32_t>(lent_rooms_.load());
-  return in_flight(word) > bound + lent && !overflows_.load();
+  std::uint64_t const word = word_.load();
+  if (in_flight(word) <= bound || overflows_.load()) return false;
+  bool const is_idle = static_cast<int>(runner_word::running_in(word)) <= waiting_bodies_.load() && !has_queued();
+  return !is_idle || static_cast<std::uint32_t>(sent_on_.load()) >= bound;
 }
 
 // An item, or a slot, has left the stage, which made the word what it is.
@@ -183,7 +190,7 @@ stage_state::arrival stage_state::arrive(cell& item, bool may_run) noexcept {
     word_.fetch_add(runner_word::running);
     return arrival::runs;
   }
-  if (parked_.load() > 0 || is_overfull(word_.load())) {
+  if (parked_.load() > 0 || is_overfull()) {
     guests_.fetch_sub(1);
     return arrival::finds_no_room;
   }
@@ -236,7 +243,7 @@ stage_state* stage_state::carry(cell& item, bool in_runner) noexcept {
     bool const has_failed = item.failure_ != nullptr;
     if (has_failed) {
       at->count_failure(item);
-    } else if (way.step < stages.size() && home.is_cancelled(item)) {
+    } else if (way.step < stages.size() && home.is_cancelled(item.place_.ticket)) {
       item.fail(home.cancelled_failure(item), false);
       item.release_arguments();
     }
@@ -305,7 +312,7 @@ void stage_state::run_guest_inline(cell& item) noexcept {
 void stage_state::wait_in_queue(cell& item) noexcept {
   passage& way = *item.way();
   way.now.store(passage::phase::waiting);
-  if (of(item).is_cancelled(item)) {
+  if (of(item).is_cancelled(item.place_.ticket)) {
     if (passage::rests(way.claim(passage::phase::carried))) refuse_one(item);
     else let_go(item);
     return;
@@ -316,8 +323,9 @@ void stage_state::wait_in_queue(cell& item) noexcept {
 // The same for an item that counts in the stage before.
 void stage_state::park(cell& item) noexcept {
   passage& way = *item.way();
+  state_of(*way.at).sent_on_.fetch_add(1);
   way.now.store(passage::phase::parked);
-  if (of(item).is_cancelled(item)) {
+  if (of(item).is_cancelled(item.place_.ticket)) {
     of(item).end_resting(item);
     let_go(item);
     return;
@@ -339,7 +347,7 @@ cell* stage_state::take_parked() noexcept {
   if (oldest == nullptr) return nullptr;
   guests_.fetch_add(1);
   bool const is_to_end = refuses_guests() || oldest->way()->cancellations != cancellations_.load();
-  if (!is_to_end && is_overfull(word_.load())) {
+  if (!is_to_end && is_overfull()) {
     guests_.fetch_sub(1);
     return nullptr;
   }
@@ -352,13 +360,14 @@ cell* stage_state::take_parked() noexcept {
 void stage_state::admit_parked() noexcept {
   while (cell* const item = take_parked()) {
     passage& way = *item->way();
-    if (of(*item).is_cancelled(*item) || !passage::rests(way.claim(passage::phase::carried))) {
+    if (of(*item).is_cancelled(item->place_.ticket) || !passage::rests(way.claim(passage::phase::carried))) {
       guests_.fetch_sub(1);
       of(*item).end_resting(*item);
       let_go(*item);
       continue;
     }
     stage_state& from = state_of(*std::exchange(way.at, this));
+    from.sent_on_.fetch_sub(1);
     std::uint64_t const word = from.word_.fetch_add(runner_word::finished) + runner_word::finished;
     if (refuses_guests() || is_cancelled(*item)) refuse_one(*item);
     else wait_in_queue(*item);
@@ -373,7 +382,7 @@ void stage_state::refuse_guest(cell& item) noexcept {
   passage& way = *item.way();
   stage_state& home = of(item);
   if (way.now.load() == passage::phase::ended) return let_go(item);
-  (void)item.run((home.is_cancelled(item) ? home : state_of(*way.at)).cancelled_failure(item));
+  (void)item.run((home.is_cancelled(item.place_.ticket) ? home : state_of(*way.at)).cancelled_failure(item));
   end_guest(item);
 }
 
@@ -387,15 +396,16 @@ void stage_state::end_guest(cell& item) noexcept {
 
 // Ends an item of this pipeline, which is being cancelled, if nobody has it.
 void stage_state::end_resting(cell& item) noexcept {
-  if (!is_cancelled(item)) return;
+  if (!is_cancelled(item.place_.ticket)) return;
   passage& way = *item.way();
   passage::phase const was = way.claim(passage::phase::ended);
   if (!passage::rests(was)) return;
+  stage_state& at = state_of(*way.at);
+  if (was == passage::phase::parked) at.sent_on_.fetch_sub(1);
   item.add_handle();  // of whoever finds it
   item.ended_ = true;
   item.fail(cancelled_failure(item), false);
   if (way.step > 0) item.release_arguments();  // those of the first step may be waited for still
-  stage_state& at = state_of(*way.at);
   if (was == passage::phase::waiting) at.count_failure(item);
   std::uint64_t const word = at.word_.fetch_add(runner_word::finished) + runner_word::finished;
   (void)finish(item, runner_word::finished, false);

@@ -90,7 +90,6 @@ stage_core& stage_core::open(stage_options const& options, void* body, pipeline_
   for (auto& recent : core.recent_upstreams_) recent = 0;
   core.cancelled_before_ = core.order_.next_ticket();
   core.first_total_ = core.order_.total(core.order_.next_ticket()) + core.guests_;
-  core.lent_rooms_ = 0;
   core.overflows_ = false;
   core.order_.open();
   core.word_.fetch_and(~runner_word::halted);
@@ -434,15 +433,8 @@ std::optional<cell_batch> stage_core::detach_finished(std::chrono::steady_clock:
 
 void stage_core::note_new_upstream(std::uint32_t serial) {
   auto& self = static_cast<stage_state&>(*this);
-  bool is_new = false;
-  {
-    std::lock_guard const lock{self.room_mutex_};
-    is_new = std::ranges::find(self.upstreams_, serial) == self.upstreams_.end();
-    if (is_new) self.upstreams_.push_back(serial);
-  }
-  if (is_new) {
-    for (stage_state* const each : core_registry::instance().circular_rooms(serial, serial_)) each->admit_parked();
-  }
+  std::lock_guard const lock{self.room_mutex_};
+  if (std::ranges::find(self.upstreams_, serial) == self.upstreams_.end()) self.upstreams_.push_back(serial);
   recent_upstreams_[1].store(recent_upstreams_[0].load(std::memory_order_relaxed), std::memory_order_relaxed);
   recent_upstreams_[0].store(serial, std::memory_order_relaxed);
 }

@@ -254,6 +254,7 @@ cell* stage_state::next_cell() noexcept {
     if (refused) continue;
     if (!std::exchange(lingered, true) && linger()) continue;
     std::uint64_t const word = word_.fetch_sub(runner_word::active) - runner_word::active;
+    if (parked_.load() > 0) admit_parked();
     if (!has_queued() && returning_.load() == 0) {
       if ((word & runner_word::halted) != 0) word_.notify_all();
       return nullptr;
@@ -350,6 +351,7 @@ void stage_state::retry_later(cell& failed) noexcept {
   auto const due = delayed_cells::clock::now() + delay_after(failed.failed_attempts());
   if (!engine::instance().delay(failed, due)) return retry(failed);
   if (is_cancelled(noted)) end_delayed();  // by somebody who looked for it too early
+  if (parked_.load() > 0) admit_parked();
 }
 void stage_state::retry(cell& waiting) noexcept {
   stage_state& core = stage_of(waiting);
@@ -538,12 +540,12 @@ slot_given_back::slot_given_back() noexcept {
   if (found == nullptr) return;
   owner_ = found->stage;
   owner_->leave_slot();
-  owner_->lent_rooms_.fetch_add(1);
+  owner_->waiting_bodies_.fetch_add(1);
   if (owner_->parked_.load() > 0) owner_->admit_parked();
 }
 slot_given_back::~slot_given_back() {
   if (owner_ == nullptr) return;
-  owner_->lent_rooms_.fetch_sub(1);
+  owner_->waiting_bodies_.fetch_sub(1);
   owner_->regain_slot();
 }
 

@@ -48,7 +48,7 @@ class stage_state final : public stage_core {
 
   /// The serials of the stages that items have come from.
   [[nodiscard]] std::vector<std::uint32_t> upstreams() const;
-  /// Whether items of pipelines come in without regard to the capacity, as they could wait for themselves otherwise.
+  /// Whether items of pipelines come in without regard to the capacity, as they could wait for each other otherwise.
   [[nodiscard]] bool overflows() const noexcept { return overflows_.load(); }
   void let_overflow() noexcept { overflows_ = true; }
   /// Lets a cell of a gather be gathered again.
@@ -141,7 +141,7 @@ class stage_state final : public stage_core {
   enum class arrival : std::uint8_t { runs, is_queued, finds_no_room, is_refused };
   [[nodiscard]] admission take_room(request& wanted, bool bounded) noexcept;
   void give_room_back() noexcept;
-  [[nodiscard]] bool is_overfull(std::uint64_t word) const noexcept;
+  [[nodiscard]] bool is_overfull() const noexcept;
   [[nodiscard]] bool refuses_guests() const noexcept {
     intake const now = intake_.load();
     return now == intake::cancelled || now == intake::too_many_errors || retired_.load();
@@ -201,7 +201,8 @@ class stage_state final : public stage_core {
   std::atomic<std::uint64_t> cancelled_before_{0};  // tickets; written under ready_mutex_
   std::atomic<int> blocked_{0};                     // threads in wait_for_room()
   std::atomic<int> parked_{0};                      // guests that wait for room; written under ready_mutex_
-  std::atomic<int> lent_rooms_{0};                  // of bodies that wait: guests may use them
+  std::atomic<int> sent_on_{0};                     // items that count here and are parked in front of another stage
+  std::atomic<int> waiting_bodies_{0};              // which have given their slots away
   std::atomic<int> pipelines_{0};                   // that pass the stage
   std::atomic<bool> overflows_{false};              // see overflows()
   std::atomic<std::uint32_t> cancellations_{0};     // so far; written under ready_mutex_

@@ -96,7 +96,7 @@ class random_program {
       EXPECT_EQ(stats.queued, 0U);
       EXPECT_EQ(stats.running, 0U);
       EXPECT_EQ(stats.done, each->returned);
-      EXPECT_GE(stats.dropped, each->dropped);  // inputs may have been dropped as well,
+      EXPECT_GE(stats.dropped, each->dropped);                // inputs may have been dropped as well,
       EXPECT_GE(stats.failed + stats.retried, each->thrown);  // have failed, or been cancelled
     }
     inner_.reset();
@@ -201,8 +201,7 @@ class random_program {
           case 3:
             if (random() % 4 == 0) (void)target.outcomes();
             break;
-          default:
-            expected.push_back({target.scatter(value{number}), steps_after(number, 0, lengths_[which])});
+          default: expected.push_back({target.scatter(value{number}), steps_after(number, 0, lengths_[which])});
         }
       } catch (penstock::already_gathered const&) {
       } catch (penstock::stage_error const& error) {  // cancelled at present
