@@ -121,7 +121,7 @@ void pipeline_core::reopen() noexcept {
   home_->reopen();
 }
 
-void pipeline_core::run_inline(cell& runnable) noexcept { state_of(first_stage()).run_guest_inline(runnable); }
+void pipeline_core::run_inline(cell& runnable) const noexcept { state_of(first_stage()).run_guest_inline(runnable); }
 
 // ---- room
 
@@ -162,8 +162,8 @@ bool stage_state::is_overfull() const noexcept {
   std::uint32_t const bound = capacity != 0 ? capacity : declared_capacity_;  // closed: it finishes what was accepted
   std::uint64_t const word = word_.load();
   if (in_flight(word) <= bound || overflows_.load()) return false;
-  bool const is_idle = static_cast<int>(runner_word::running_in(word)) <= waiting_bodies_.load() && !has_queued();
-  return !is_idle || static_cast<std::uint32_t>(sent_on_.load()) >= bound;
+  bool const is_idle = std::cmp_less_equal(runner_word::running_in(word), waiting_bodies_.load()) && !has_queued();
+  return !is_idle || std::cmp_greater_equal(sent_on_.load(), bound);
 }
 
 // An item, or a slot, has left the stage, which made the word what it is.
@@ -207,7 +207,7 @@ stage_state::arrival stage_state::arrive(cell& item, bool may_run) noexcept {
 // a long one, its home is there from then on.
 stage_state* stage_state::carry(cell& item, bool in_runner) noexcept {
   stage_state& home = of(item);
-  passage& way = *item.way();
+  passage const& way = *item.way();
   auto const& stages = home.route_->stages();
   home.word_.fetch_add(runner_word::running);
 
@@ -379,8 +379,8 @@ void stage_state::admit_parked() noexcept {
 
 // Ends an item that waits in its stage, which refuses it or has been cancelled.
 void stage_state::refuse_guest(cell& item) noexcept {
-  passage& way = *item.way();
-  stage_state& home = of(item);
+  passage const& way = *item.way();
+  stage_state const& home = of(item);
   if (way.now.load() == passage::phase::ended) return let_go(item);
   (void)item.run((home.is_cancelled(item.place_.ticket) ? home : state_of(*way.at)).cancelled_failure(item));
   end_guest(item);

@@ -113,7 +113,7 @@ class pipeline<R(P...)> {
       if (!kept) break;
     }
     if constexpr (detail::result_of<R>::may_drop) {
-      return result ? R{*std::move(result)} : R{};
+      return result;
     } else if constexpr (!std::is_void_v<R>) {
       if (result) return *std::move(result);
       throw stage_error{error_kind::dropped, *path_->home().name(), 0, "a body has dropped the item"};

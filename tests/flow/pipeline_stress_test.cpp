@@ -55,7 +55,7 @@ using chain = pipeline<std::optional<value>(value)>;
 
 // A stage, and what it is checked for.
 struct guarded_stage {
-  int concurrency;
+  int concurrency = 1;
   std::atomic<int> inside{0};
   std::atomic<std::uint64_t> returned{0};
   std::atomic<std::uint64_t> dropped{0};

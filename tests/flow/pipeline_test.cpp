@@ -30,7 +30,6 @@ using penstock::error_kind;
 using penstock::pipeline;
 using penstock::thread_stage;
 using testing::ElementsAre;
-using testing::HasSubstr;
 
 // Waits for what other threads bring about.
 void until(std::function<bool()> const& holds) {

@@ -17,10 +17,10 @@
 
 namespace penstock::detail {
 
-/// A pipeline's steps and its core.
+/// A pipeline's steps and its core, which goes first: cells need steps.
 template <class... P>
-class pipeline_path final : public pipeline_steps<P...>,
-                            public pipeline_core {  // the core goes first: cells need steps
+// NOLINTNEXTLINE(misc-multiple-inheritance): one of them is data
+class pipeline_path final : public pipeline_steps<P...>, public pipeline_core {
  public:
   pipeline_path(pipeline_steps<P...> steps, std::vector<stage_core*> stages)
       : pipeline_steps<P...>{std::move(steps)}, pipeline_core{std::move(stages)} {}
@@ -81,12 +81,12 @@ class pipeline_call<R(P...), type_list<H...>> final : public result_cell<typenam
 
   // Small values lie in the cell, others behind it.
   static constexpr std::size_t small_size = 8;
-  static constexpr std::size_t block = 64;
+  static constexpr std::size_t unit = 64;
   static std::size_t extra_blocks(path const& to) noexcept {
     if (to.size <= small_size && to.alignment <= alignof(std::uint64_t)) return 0;
-    return (to.size + block - 1) / block;
+    return (to.size + unit - 1) / unit;
   }
-  static std::size_t block_size(std::size_t extra) noexcept { return sizeof(pipeline_call) + extra * block; }
+  static std::size_t block_size(std::size_t extra) noexcept { return sizeof(pipeline_call) + extra * unit; }
 
   [[nodiscard]] path& route() const noexcept { return static_cast<path&>(*this->stage().route()); }
   // Where the input of a later step lies.

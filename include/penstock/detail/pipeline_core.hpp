@@ -68,7 +68,7 @@ class pipeline_core {
   void dismiss(admission const& unused) noexcept;
 
   /// Runs a new item whose inputs are finished, here and now, as far as stages run inline.
-  void run_inline(cell& runnable) noexcept;
+  void run_inline(cell& runnable) const noexcept;
   /// A gather is over: it and its stages can be used again if they were cancelled.
   void reopen() noexcept;
 

@@ -93,7 +93,7 @@ template <class T, bool Unpacked, class R, class... P>
 class body_of_later final : public later_step {
   using stored = typename result_cell<T>::stored;
   static_assert(alignof(stored) <= alignof(cell), "pipeline: a result between two stages is aligned more than a cell");
-  static_assert(sizeof(stored) <= 1'000'000,
+  static_assert(sizeof(stored) <= 500'000,
                 "pipeline: a result between two stages lies in the item's cell; let the "
                 "stage return a std::unique_ptr to something as large as this");
 
