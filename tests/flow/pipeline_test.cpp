@@ -169,6 +169,17 @@ TEST(Pipeline, GoesOnWithoutAValueBehindVoid) {
   EXPECT_TRUE(chain.gather_for(1h));
 }
 
+TEST(Pipeline, MayStartWithoutArguments) {
+  thread_stage a{[] { return std::tuple<>{}; }};
+  thread_stage b{[] { return 7; }};
+  auto chain = a | b;
+  thread_stage done{[](int) {}};
+  chain.scatter();
+  chain.scatter(done.scatter(1));
+  EXPECT_THAT(chain.gather(), ElementsAre(7, 7));
+  EXPECT_EQ(chain(), 7);
+}
+
 TEST(Pipeline, TakesAndGivesFutures) {
   thread_stage source{twice};
   thread_stage a{

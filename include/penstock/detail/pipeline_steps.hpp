@@ -120,7 +120,7 @@ class body_of_later final : public later_step {
       return produce<R>(out, [&]() -> R { return body.call(stage); });
     } else if constexpr (Unpacked) {
       return [&]<std::size_t... K>(std::index_sequence<K...>) {
-        auto parameters =
+        [[maybe_unused]] auto parameters =
             std::tuple{lent<P, std::remove_cvref_t<std::tuple_element_t<K, T>>>{std::get<K>(value), last}...};
         return produce<R>(out, [&]() -> R { return body.call(stage, std::get<K>(parameters).get()...); });
       }(std::index_sequence_for<P...>{});
