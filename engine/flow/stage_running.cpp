@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a stage's cells come to run: the queue of ready ones, the runners that serve it, and the slots for bodies.
+// How a stage's cells come to run: the queue of ready ones, the runners that serve it, and the slots for bodies. What
+// items of pipelines need beyond that: fused.cpp.
 #include "engine/flow/core_registry.hpp"
 #include "engine/flow/engine.hpp"
 #include "engine/flow/stage_state.hpp"
@@ -56,7 +57,7 @@ struct stage_state::row {
 bool stage_state::inside_body() noexcept { return innermost_body != nullptr; }
 
 bool stage_state::in_own_body() const noexcept {
-  return find_body([this](body_frame const& each) { return each.stage == this; }) != nullptr;
+  return find_body([this](body_frame const& each) { return each.stage == this || &of(*each.item) == this; }) != nullptr;
 }
 
 // With room_mutex_ held: whether the body of the stage that this thread is in, or calls directly, is to stop.
@@ -77,14 +78,20 @@ bool stage_state::is_needed_by_this_thread() const {
 bool stage_state::is_unwanted(cell& queued) const noexcept {
   if (queued.ended_.load(std::memory_order_relaxed)) return true;
   if (!is_cancelled(queued)) return false;
+  (void)start(queued);
+  return true;
+}
+
+// With ready_mutex_ held: a queued cell is somebody's to run or to end from here on; false when it has been ended.
+bool stage_state::start(cell& queued) const noexcept {
+  if (is_guest(queued)) return passage::rests(queued.way()->claim(passage::phase::carried));
   queued.started_.store(true, std::memory_order_relaxed);
   return true;
 }
 
 bool stage_state::is_cancelled(std::uint64_t ticket) const noexcept {
-  std::uint64_t const before = cancelled_before_.load(std::memory_order_relaxed);
-  return retired_.load(std::memory_order_relaxed) ||
-         (before != order_list::no_ticket && order_list::is_before(ticket, before));
+  std::uint64_t const before = cancelled_before_.load();
+  return retired_.load() || (before != order_list::no_ticket && order_list::is_before(ticket, before));
 }
 
 // Tickets are compared around the end of their range, so an old one must not be kept for ever. Nothing takes its place:
@@ -102,15 +109,16 @@ void stage_state::forget_old_cancellation() noexcept {
 
 // A cell that was cancelled before it became ready, now that nothing points to it any more.
 void stage_state::let_go(cell& ended) noexcept {
-  ended.release_arguments();
+  passage const* const way = ended.way();
+  if (way == nullptr || way->step == 0) ended.release_arguments();  // else who ended it has done so
   ended.drop_handle();
 }
 
-void stage_core::ready(cell& runnable) noexcept { stage_state::of(runnable).enqueue(runnable); }
+void stage_core::ready(cell& runnable) noexcept { stage_state::stage_of(runnable).enqueue(runnable); }
 
 void ready_cells::send() noexcept {
   if (oldest_ == nullptr) return;
-  stage_state::of(*oldest_).enqueue(*newest_, *oldest_);
+  stage_state::stage_of(*oldest_).enqueue(*newest_, *oldest_);
   newest_ = oldest_ = nullptr;
   size_ = 0;
 }
@@ -130,7 +138,11 @@ void stage_state::wake_for_queue() noexcept {
     if ((word & runner_word::halted) != 0) return drain();
     int const active = runner_word::active_in(word);
     if (holds_back(word) && !may_exceed_.load()) return engine::instance().keep_watch();
-    if ((word & runner_word::waking) != 0 || active >= concurrency_.load(std::memory_order_relaxed)) return;
+    if ((word & runner_word::waking) != 0) return;
+    if (active >= concurrency_.load(std::memory_order_relaxed)) {
+      if (away_.load() > 0) engine::instance().keep_watch();
+      return;
+    }
     if (active > 0 && short_bodies_.load(std::memory_order_relaxed)) {
       // A runner is about to look; if a body holds it up after all, the watch will see that.
       engine::instance().keep_watch();
@@ -180,6 +192,13 @@ void stage_state::drain() noexcept {
   }
   // Whoever has ended the halt meanwhile may not have seen them: they were nowhere.
   if (keeps && (word_.load(std::memory_order_seq_cst) & runner_word::halted) == 0) wake_for_queue();
+  if (parked_.load() > 0) admit_parked();
+  refuse(unwanted);
+}
+
+void stage_state::refuse_one(cell& item) noexcept {
+  row unwanted;
+  unwanted.append(item);
   refuse(unwanted);
 }
 
@@ -195,6 +214,10 @@ void stage_state::refuse(row unwanted) noexcept {
       continue;
     }
     stage_state& core = of(*each);
+    if (core.route_ != nullptr) {
+      refuse_guest(*each);
+      continue;
+    }
     (void)each->run(core.cancelled_failure(*each));
     (void)core.finish(*each, runner_word::finished, false);
   }
@@ -205,18 +228,36 @@ void stage_state::refuse(row unwanted) noexcept {
 
 void stage_state::run() noexcept {
   word_.fetch_and(~runner_word::waking);
-  for (int served = 0;; ++served) {
+  stage_state* at = this;
+  for (int served = 0; at != nullptr;) {
+    bool const was_elsewhere = at != this;
+    at = at->serve(served);
+    if (at == nullptr && was_elsewhere && has_queued() && take_slot()) at = this;
+  }
+}
+
+// Serves this stage, in which the runner has a slot, until there is nothing to serve; returns another stage where an item
+// of a pipeline has led the runner, and its slot, there.
+stage_state* stage_state::serve(int& served) noexcept {
+  for (;; ++served) {
     bool const yield = served >= cells_before_yield && has_queued();
-    if (yield && (word_.fetch_or(runner_word::waking) & runner_word::waking) == 0) return post_runner();
+    if (yield && (word_.fetch_or(runner_word::waking) & runner_word::waking) == 0) {
+      post_runner();
+      return nullptr;
+    }
     cell* const next = next_cell();
-    if (next == nullptr) return;
+    if (next == nullptr) return nullptr;
+    if (is_guest(*next)) {
+      if (stage_state* const now = carry(*next, true); now != this) return now;
+      continue;
+    }
     if (!execute(*next)) {
       word_.fetch_sub(runner_word::running);
       retry_later(*next);
       continue;
     }
     cell* const descendant = finish(*next, runner_word::finished - runner_word::running, true);
-    if (descendant != nullptr && !run_descendants(descendant)) return;
+    if (descendant != nullptr && !run_descendants(descendant)) return nullptr;
   }
 }
 
@@ -232,6 +273,7 @@ cell* stage_state::next_cell() noexcept {
     if (refused) continue;
     if (!std::exchange(lingered, true) && linger()) continue;
     std::uint64_t const word = word_.fetch_sub(runner_word::active) - runner_word::active;
+    if (parked_.load() > 0) admit_parked();
     bool const held_back = holds_back(word) && !may_exceed_.load();
     if (held_back) engine::instance().keep_watch();
     if ((!has_queued() || held_back) && returning_.load() == 0) {
@@ -252,9 +294,8 @@ cell* stage_state::pop(row& unwanted, bool& slot_is_gone) noexcept {
   std::uint64_t word = word_.load(std::memory_order_relaxed);
   if (holds_back(word) && !may_exceed_.exchange(false)) return nullptr;
   cell* found = nullptr;
-  while ((found = take_ready()) != nullptr && is_unwanted(*found)) unwanted.append(*found);
+  while ((found = take_ready()) != nullptr && (is_unwanted(*found) || !start(*found))) unwanted.append(*found);
   if (found == nullptr) return nullptr;
-  found->started_.store(true, std::memory_order_relaxed);
   bool wake = false;
   std::uint64_t changed = 0;
   do {
@@ -306,27 +347,32 @@ void stage_core::run_inline(cell& runnable) noexcept {
   }
   if (unwanted.first != nullptr) return stage_state::refuse(unwanted);
   self.word_.fetch_add(runner_word::running);
-  while (!self.execute(runnable, false)) {
-    {
-      std::unique_lock lock{self.room_mutex_};
-      self.room_.wait_for(lock, self.delay_after(runnable.failed_attempts()),
-                          [&] { return self.is_cancelled(runnable); });
-    }
-    if (!self.is_cancelled(runnable)) continue;
-    (void)runnable.run(self.cancelled_failure(runnable));  // it keeps the failure of the last attempt
-    break;
-  }
+  while (!self.execute(runnable, false) && self.await_attempt(runnable)) continue;
   (void)self.finish(runnable, runner_word::finished - runner_word::running, false);
 }
 
 // ---- attempts
 
+// Blocks until it is time to try an item of an inline stage again; false when it has ended meanwhile, as a cancelled one
+// whose last attempt failed.
+bool stage_state::await_attempt(cell& failed) noexcept {
+  {
+    std::unique_lock lock{room_mutex_};
+    room_.wait_for(lock, delay_after(failed.failed_attempts()), [&] { return is_cancelled(failed); });
+  }
+  if (!is_cancelled(failed)) return true;
+  (void)failed.run(cancelled_failure(failed));
+  return false;
+}
+
 bool stage_core::tries_again(cell const& failed) const noexcept {
   return !static_cast<stage_state const&>(*this).is_cancelled(failed);
 }
 
-void stage_core::count_retry() noexcept {
-  static_cast<stage_state&>(*this).retried_.fetch_add(1, std::memory_order_relaxed);
+void stage_core::count_retry(cell const& of) noexcept {
+  auto& self = static_cast<stage_state&>(*this);
+  self.retried_.fetch_add(1, std::memory_order_relaxed);
+  if (self.is_guest(of)) stage_state::of(of).retried_.fetch_add(1, std::memory_order_relaxed);
 }
 
 std::chrono::milliseconds stage_state::delay_after(int attempts) const noexcept {
@@ -335,21 +381,32 @@ std::chrono::milliseconds stage_state::delay_after(int attempts) const noexcept 
 
 // Without memory to wait in, the time has come.
 void stage_state::retry_later(cell& failed) noexcept {
-  std::uint64_t const ticket = failed.place_.ticket;
+  note const noted = note_of(failed);
   auto const due = delayed_cells::clock::now() + delay_after(failed.failed_attempts());
-  if (!engine::instance().delay(failed, due)) return enqueue(failed);
-  if (is_cancelled(ticket)) end_delayed();  // by somebody who looked for it too early
+  if (!engine::instance().delay(failed, due)) return retry(failed);
+  if (is_cancelled(noted)) end_delayed();  // by somebody who looked for it too early
+  if (parked_.load() > 0) admit_parked();
+}
+void stage_state::retry(cell& waiting) noexcept {
+  stage_state& core = stage_of(waiting);
+  if (core.is_guest(waiting)) core.wait_in_queue(waiting);
+  else core.enqueue(waiting);
 }
 
 // Ends cancelled cells that wait for their next attempt, with the failure of the last one.
 void stage_state::end_delayed() noexcept {
+  if (route_ != nullptr) {
+    for (stage_core* const each : route_->stages()) static_cast<stage_state*>(each)->end_delayed();
+    return;
+  }
   if (backoff_.count() == 0 || node_.load(std::memory_order_acquire) == nullptr) return;  // there can be none
   row ended;
-  engine::instance().take_delayed([this](cell const& each) { return &of(each) == this && is_cancelled(each); },
+  engine::instance().take_delayed([this](cell const& each) { return &stage_of(each) == this && is_cancelled(each); },
                                   [&ended](cell& each) { ended.append(each); });
   while (cell* const each = ended.take()) {
     each->release_arguments();
-    (void)finish(*each, runner_word::finished, false);
+    if (is_guest(*each)) end_guest(*each);
+    else (void)finish(*each, runner_word::finished, false);
   }
 }
 
@@ -382,6 +439,7 @@ cell* stage_state::finish(cell& ended, std::uint64_t change, bool in_runner) noe
   timed_waits::notify_if_any(&ended);
 
   if (blocked_.load(std::memory_order_relaxed) > 0) tell_of_room(word);
+  if (parked_.load() > 0) admit_parked();
   // The last things that are done with this core: its stage may end, and it may become another's.
   if (runner_word::active_in(change) != 0) slot_released(word);
   else if ((word & runner_word::halted) != 0) word_.notify_all();
@@ -424,8 +482,7 @@ bool stage_state::enter_directly(cell& runnable) noexcept {
 // Runs a cell of a later stage, and what becomes ready by it. This runner's slot may be given to another one meanwhile:
 // false then.
 bool stage_state::run_descendants(cell* next) noexcept {
-  away_.fetch_add(1, std::memory_order_seq_cst);
-  if ((word_.load(std::memory_order_seq_cst) & runner_word::halted) != 0) give_back_away_slots();
+  go_away();
   while (next != nullptr) {
     stage_state& core = of(*next);
     if (next->ended_.load(std::memory_order_acquire)) {
@@ -445,8 +502,17 @@ bool stage_state::run_descendants(cell* next) noexcept {
   return recall_runner();
 }
 
+// From here on this runner's slot can be taken for what waits here. The watch sees to that if the runner stays away: it is
+// awake, and whoever comes later wakes it.
+void stage_state::go_away() noexcept {
+  away_.fetch_add(1, std::memory_order_seq_cst);
+  if ((word_.load(std::memory_order_seq_cst) & runner_word::halted) != 0) give_back_away_slots();
+  engine::instance().keep_watch();
+}
+
 void stage_state::rescue() noexcept {
   constexpr std::uint64_t not_now = runner_word::waking | runner_word::halted;
+  if (returning_.load() > 0 && recall_runner()) return leave_slot();
   if (!has_queued()) return;
   if (take_slot(runner_word::waking, not_now)) return post_runner();
   if ((word_.load() & not_now) != 0) return;
@@ -518,9 +584,13 @@ slot_given_back::slot_given_back() noexcept {
   if (found == nullptr) return;
   owner_ = found->stage;
   owner_->leave_slot();
+  owner_->waiting_bodies_.fetch_add(1);
+  if (owner_->parked_.load() > 0) owner_->admit_parked();
 }
 slot_given_back::~slot_given_back() {
-  if (owner_ != nullptr) owner_->regain_slot();
+  if (owner_ == nullptr) return;
+  owner_->waiting_bodies_.fetch_sub(1);
+  owner_->regain_slot();
 }
 
 void stage_state::leave_slot() noexcept { slot_released(word_.fetch_sub(runner_word::active) - runner_word::active); }
@@ -538,6 +608,7 @@ void stage_state::regain_slot() noexcept {
     (last_returning_ != nullptr ? last_returning_->next : first_returning_) = &here;
     last_returning_ = &here;
   }
+  if (away_.load() > 0) engine::instance().keep_watch();
   // NOLINTNEXTLINE(clang-analyzer-core.StackAddressEscape): hand_slot_on() takes `here` out of the list before it ends
   here.granted.sleep();
 }

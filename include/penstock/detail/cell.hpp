@@ -17,6 +17,7 @@
 namespace penstock::detail {
 
 class stage_core;
+struct passage;
 
 class cell;
 
@@ -156,6 +157,8 @@ class alignas(64) cell : public waiter {  // order_list keeps marks in the low b
   virtual void release_arguments() noexcept = 0;
   /// Destroys the cell and gives its memory back.
   virtual void dispose() noexcept = 0;
+  /// Of an item of a pipeline; null for others.
+  [[nodiscard]] virtual passage* way() const noexcept { return nullptr; }
 
   [[nodiscard]] bool is_done_soon() const noexcept;
   void see_failure() const noexcept {

@@ -22,6 +22,8 @@
 
 namespace penstock::detail {
 
+class pipeline_core;
+
 /// What claim() found.
 enum class claim_result : std::uint8_t { was_listed, was_taken, gathered };
 
@@ -96,8 +98,10 @@ struct item_place : place {
 /// Thread-safe. Blocking: admit, detach, retire.
 class stage_core {
  public:
-  /// A core that is not in use, set up from checked options. Throws std::invalid_argument.
-  static stage_core& open(stage_options const& options, void* body, item_sizes const& sizes = {});
+  /// A core that is not in use, set up from checked options; with `route`, that of a pipeline. Throws
+  /// std::invalid_argument.
+  static stage_core& open(stage_options const& options, void* body, item_sizes const& sizes = {},
+                          pipeline_core* route = nullptr);
   /// Cancels what has not started, waits for running bodies, drops what could still be gathered.
   void retire() noexcept;
 
@@ -152,6 +156,8 @@ class stage_core {
 
   [[nodiscard]] void* body() const noexcept { return body_; }
   [[nodiscard]] std::size_t capacity() const noexcept;
+  /// Null for a stage.
+  [[nodiscard]] pipeline_core* route() const noexcept { return route_; }
   [[nodiscard]] bool unpacks() const noexcept { return unpack_; }
   [[nodiscard]] bool runs_inline() const noexcept { return runs_inline_; }
   [[nodiscard]] bool discards() const noexcept { return discards_; }
@@ -166,11 +172,12 @@ class stage_core {
   /// Whether an item of which an attempt has failed may be tried again: its stage was not cancelled.
   [[nodiscard]] bool tries_again(cell const& failed) const noexcept;
   /// An attempt after an item's first one begins.
-  void count_retry() noexcept;
+  void count_retry(cell const& of) noexcept;
   /// The record of what a body has just thrown; call it in the handler.
   [[nodiscard]] failure_ptr failure_of_current_exception(cell const& failed, int attempt) const noexcept;
   [[nodiscard]] failure_ptr dropped_failure(cell const& dropped) const noexcept;
   [[noreturn]] void throw_not_repeatable() const;
+  [[noreturn]] void throw_not_unpacked() const;
 
  protected:
   stage_core() = default;
@@ -180,6 +187,7 @@ class stage_core {
 
   // Set by open().
   void* body_ = nullptr;
+  pipeline_core* route_ = nullptr;
   bool unpack_ = true;
   bool runs_inline_ = false;
   bool discards_ = false;
