@@ -78,6 +78,7 @@ stage_core& stage_core::open(stage_options const& options, void* body) {
   core.attempts_ = options.attempts;
   core.backoff_ = options.backoff;
   core.body_ = body;
+  core.timer_.reset();
   core.short_bodies_ = false;
   core.long_bodies_ = 0;
   core.failed_ = core.dropped_ = core.retried_ = core.dismissed_ = 0;
@@ -336,6 +337,7 @@ std::uint64_t stage_state::wait_for_room() {
     if (looks % 16 == 15) found = take_ticket(ticket);
   }
   if (found == admission::full) {
+    auto const since = std::chrono::steady_clock::now();
     std::unique_lock lock{room_mutex_};
     blocked_.fetch_add(1, std::memory_order_seq_cst);
     while ((found = take_ticket(ticket)) == admission::full) {
@@ -348,6 +350,7 @@ std::uint64_t stage_state::wait_for_room() {
       looked_for_ = false;
     }
     blocked_.fetch_sub(1, std::memory_order_relaxed);
+    timer_.blocked(std::chrono::steady_clock::now() - since);
     room_.notify_one();  // there may be more room, and somebody has to look for it
   }
   if (found == admission::refused) throw_refused();
@@ -440,7 +443,9 @@ stage_stats stage_core::stats() const noexcept {
           .done = finished - std::min(finished, failed + dropped),
           .failed = failed,
           .retried = self.retried_.load(std::memory_order_relaxed),
-          .dropped = dropped};
+          .dropped = dropped,
+          .busy = self.timer_.busy(),
+          .wait = self.timer_.wait()};
 }
 
 failure_ptr stage_core::failure_of_current_exception(cell const& failed, int attempt) const noexcept {

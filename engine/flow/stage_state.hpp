@@ -3,6 +3,7 @@
 
 #include "engine/flow/order_list.hpp"
 #include "engine/flow/runner_word.hpp"
+#include "engine/observe/stage_timer.hpp"
 
 #include <penstock/detail/adaptive_mutex.hpp>
 #include <penstock/detail/stage_core.hpp>
@@ -88,6 +89,9 @@ class stage_state final : public stage_core {
   }
   void enqueue(cell& runnable) noexcept { enqueue(runnable, runnable); }
   void enqueue(cell& newest, cell& oldest) noexcept;
+  static void note_ready(cell& runnable) noexcept {
+    runnable.set_ready_at(of(runnable).timer_.ready(runnable.index()).bits());
+  }
   void wake_for_queue() noexcept;
   void post_runner() noexcept;
   [[nodiscard]] cell* take_ready() noexcept;
@@ -103,7 +107,7 @@ class stage_state final : public stage_core {
   [[nodiscard]] cell* next_cell() noexcept;
   [[nodiscard]] cell* pop(row& unwanted, bool& slot_is_gone) noexcept;
   [[nodiscard]] bool linger() const noexcept;
-  [[nodiscard]] bool execute(cell& runnable, bool has_slot = true) noexcept;
+  [[nodiscard]] bool execute(cell& runnable, bool has_slot = true, bool directly = false) noexcept;
   void retry_later(cell& failed) noexcept;
   [[nodiscard]] std::chrono::milliseconds delay_after(int attempts) const noexcept;
   void count_failure(cell const& ended) noexcept;
@@ -134,6 +138,7 @@ class stage_state final : public stage_core {
   std::uint32_t declared_capacity_ = 0;
   std::size_t max_errors_ = 0;
   std::atomic<runner_node*> node_{nullptr};         // set at the first scatter, kept when the core is used again
+  stage_timer timer_;                               // kept likewise
   std::atomic<bool> short_bodies_{false};           // they take less time than it takes to wake a thread
   std::atomic<std::uint64_t> cancelled_before_{0};  // tickets; written under ready_mutex_
   std::atomic<int> blocked_{0};                     // threads in wait_for_room()

@@ -61,6 +61,7 @@ class ready_cells {
   ~ready_cells() { send(); }
 
   void add(cell& runnable) noexcept {
+    note_ready(runnable);
     runnable.next_ = newest_;
     newest_ = &runnable;
     if (oldest_ == nullptr) oldest_ = &runnable;
@@ -70,6 +71,8 @@ class ready_cells {
 
  private:
   static constexpr int most = 64;  // so that the first of them do not wait for long
+
+  static void note_ready(cell& runnable) noexcept;
 
   cell* newest_ = nullptr;
   cell* oldest_ = nullptr;
