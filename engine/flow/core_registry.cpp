@@ -39,6 +39,34 @@ std::string core_registry::name_of(std::uint32_t serial) {
   return of == serial ? *name : "(destroyed long ago)";
 }
 
+// With mutex_ held; null when the stage was destroyed and its core is another one's.
+stage_state const* core_registry::find(std::uint32_t serial) const {
+  auto const found = std::ranges::find(all_, serial, &stage_state::serial);
+  return found != all_.end() ? *found : nullptr;
+}
+
+std::vector<stage_figures> core_registry::figures_of(std::vector<stage_state const*> const& stages) {
+  std::vector<stage_state const*> chain = stages;
+  auto const place_of = [&chain](stage_state const* wanted) {
+    return static_cast<std::size_t>(std::ranges::find(chain, wanted) - chain.begin());
+  };
+  std::vector<stage_figures> figures;
+  std::lock_guard const lock{mutex_};
+  for (std::size_t i = 0; i < chain.size(); ++i) {  // it grows meanwhile
+    figures.push_back(chain[i]->figures());
+    if (i > 0 && i < stages.size()) figures.back().inputs.push_back(i - 1);
+    for (std::uint32_t const serial : chain[i]->upstreams()) {
+      stage_state const* const upstream = find(serial);
+      if (upstream == nullptr || std::ranges::find(unused_, upstream) != unused_.end()) continue;
+      if (upstream->body() == nullptr) continue;
+      std::size_t const at = place_of(upstream);
+      if (at == chain.size()) chain.push_back(upstream);
+      figures.back().inputs.push_back(at);
+    }
+  }
+  return figures;
+}
+
 bool core_registry::reaches(std::uint32_t upstream, stage_state const& downstream) {
   std::vector<std::uint32_t> to_visit = downstream.upstreams();
   std::vector<std::uint32_t> visited;
@@ -49,9 +77,9 @@ bool core_registry::reaches(std::uint32_t upstream, stage_state const& downstrea
     if (std::ranges::find(visited, serial) != visited.end()) continue;
     visited.push_back(serial);
     std::lock_guard const lock{mutex_};
-    auto const found = std::ranges::find(all_, serial, &stage_state::serial);
-    if (found == all_.end()) continue;  // destroyed: its items are finished
-    std::vector<std::uint32_t> const more = (*found)->upstreams();
+    stage_state const* const found = find(serial);
+    if (found == nullptr) continue;  // destroyed: its items are finished
+    std::vector<std::uint32_t> const more = found->upstreams();
     to_visit.insert(to_visit.end(), more.begin(), more.end());
   }
   return false;

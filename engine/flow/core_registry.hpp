@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "engine/observe/explain.hpp"
+
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -28,8 +30,13 @@ class core_registry {
   [[nodiscard]] std::string name_of(std::uint32_t serial);
   /// Whether items of stage `upstream` have been arguments of `downstream`, directly or through other stages.
   [[nodiscard]] bool reaches(std::uint32_t upstream, stage_state const& downstream);
+  /// What is known of these stages, each of which feeds the next, and of all that items have come from, as far as they
+  /// have not been destroyed; the given ones first. The engine's own stages are left out.
+  [[nodiscard]] std::vector<stage_figures> figures_of(std::vector<stage_state const*> const& stages);
 
  private:
+  [[nodiscard]] stage_state const* find(std::uint32_t serial) const;
+
   std::mutex mutex_;
   std::vector<stage_state*> all_;  // these guarded by mutex_
   std::vector<stage_state*> unused_;

@@ -3,6 +3,7 @@
 
 #include "engine/flow/order_list.hpp"
 #include "engine/flow/runner_word.hpp"
+#include "engine/observe/explain.hpp"
 #include "engine/observe/stage_timer.hpp"
 
 #include <penstock/detail/adaptive_mutex.hpp>
@@ -48,6 +49,8 @@ class stage_state final : public stage_core {
 
   /// The serials of the stages that items have come from.
   [[nodiscard]] std::vector<std::uint32_t> upstreams() const;
+  /// What explain() is to know. With the registry's mutex held, so that the core does not become another stage's.
+  [[nodiscard]] stage_figures figures() const;
   /// Lets a cell of a gather be gathered again.
   static void put_back(cell& gathered) noexcept { order_list::put_back(gathered); }
   /// The time for a cell's next attempt has come.
@@ -159,7 +162,7 @@ class stage_state final : public stage_core {
 
   // The running side.
   alignas(64) std::atomic<std::uint64_t> word_{0};  // see runner_word
-  adaptive_mutex ready_mutex_;
+  adaptive_mutex mutable ready_mutex_;
   std::atomic<cell*> first_ready_{nullptr};    // these written under ready_mutex_
   returning_body* first_returning_ = nullptr;  // bodies that wait for a slot again, oldest first
   returning_body* last_returning_ = nullptr;

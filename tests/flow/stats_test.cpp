@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// How long items waited and bodies ran. tests/observe has what needs no engine.
+// How long items waited and bodies ran, and what explain() makes of it. tests/observe has what needs no engine.
 #include "engine/observe/moment.hpp"
 
 #include <penstock/penstock.hpp>
@@ -25,6 +25,8 @@ namespace {
 using namespace std::chrono_literals;
 using penstock::thread_stage;
 using penstock::detail::moment;
+using testing::HasSubstr;
+using testing::Not;
 using clock = std::chrono::steady_clock;
 
 int nap(int x) {
@@ -156,6 +158,142 @@ TEST(StageStats, CatchesALongWaitAmongShortItemsAlsoWhenTheEngineSlept) {
   auto const stats = stage.stats();
   EXPECT_GE(stats.wait.count, before + sampled + 1);
   EXPECT_GE(stats.wait.max, 1ms);
+}
+
+// ---- explain
+
+// Stages a, b and c, bodies of no length. Those of one stage can be held up.
+class held_chain {
+ public:
+  explicit held_chain(char held) : held_{held} {}
+  ~held_chain() { let_go(); }
+
+  void pass(int count) {
+    for (int i = 0; i < count; ++i) c.scatter(b.scatter(a.scatter(i)));
+  }
+  void hold() {
+    pass(40);
+    (void)c.gather();
+    is_held_ = true;
+    pass(20);
+  }
+  void let_go() {
+    is_held_ = false;
+    is_held_.notify_all();
+  }
+
+ private:
+  std::function<int(int)> body(char name) {
+    return [this, name](int x) {
+      if (name == held_) is_held_.wait(true);
+      return x;
+    };
+  }
+
+  char held_;
+  std::atomic<bool> is_held_{false};
+
+ public:
+  thread_stage<int(int)> a{{.concurrency = 2, .name = "a"}, body('a')};
+  thread_stage<int(int)> b{{.concurrency = 2, .name = "b"}, body('b')};
+  thread_stage<int(int)> c{{.concurrency = 2, .name = "c"}, body('c')};
+};
+
+// Asks until the text is there: what a held-up stage has cost grows beyond what anything else can.
+template <class Stage>
+testing::AssertionResult comes_to_say(Stage const& stage, std::string const& text) {
+  std::string last;
+  for (auto const start = clock::now(); clock::now() - start < 20s; std::this_thread::sleep_for(1ms)) {
+    last = stage.explain();
+    if (last.find(text) != std::string::npos) return testing::AssertionSuccess();
+  }
+  return testing::AssertionFailure() << last;
+}
+
+TEST(Explain, NamesTheStageThatHoldsItemsUpWhereverItIs) {
+  for (char const held : {'a', 'b', 'c'}) {
+    held_chain chain{held};
+    chain.hold();
+    std::string const name = "'" + std::string(1, held) + "'";
+    EXPECT_TRUE(comes_to_say(chain.c, "Stage " + name + " is the bottleneck: its 2 slots were taken"));
+    EXPECT_TRUE(comes_to_say(chain.c, " for " + name + " (now 2)"));
+    EXPECT_TRUE(comes_to_say(chain.c, "and 100 % of all the waiting of ready items was there"));
+  }
+}
+
+TEST(Explain, LooksAtTheChainThatEndsInTheStage) {
+  held_chain chain{'c'};
+  chain.hold();
+  EXPECT_TRUE(comes_to_say(chain.c, "Stage 'c' is the bottleneck"));
+  EXPECT_THAT(chain.b.explain(), Not(HasSubstr("'c'")));
+}
+
+TEST(Explain, NamesTheBranchOfADiamond) {
+  for (bool const left_is_held : {false, true}) {
+    std::atomic<bool> held{false};
+    auto const body = [&](bool is_held) {
+      return [&held, is_held](int x) {
+        if (is_held) held.wait(true);
+        return x;
+      };
+    };
+    thread_stage top{{.concurrency = 2, .name = "top"}, [](int x) { return x; }};
+    thread_stage left{{.concurrency = 2, .name = "left"}, body(left_is_held)};
+    thread_stage right{{.concurrency = 2, .name = "right"}, body(!left_is_held)};
+    thread_stage bottom{{.concurrency = 2, .name = "bottom"}, [](int x, int y) { return x + y; }};
+    auto const pass = [&](int count) {
+      for (int i = 0; i < count; ++i) {
+        auto const item = top.scatter(i);
+        bottom.scatter(left.scatter(item), right.scatter(item));
+      }
+    };
+    pass(40);
+    (void)bottom.gather();
+    held = true;
+    pass(20);
+    EXPECT_TRUE(comes_to_say(bottom, std::string{"Stage '"} + (left_is_held ? "left" : "right") + "' is the bottlen"));
+    held = false;
+    held.notify_all();
+  }
+}
+
+TEST(Explain, SaysWhenTooFewItemsHaveRun) {
+  thread_stage stage{nap};
+  EXPECT_THAT(stage.explain(), HasSubstr("Too few items to tell: 0 have run"));
+  for (int i = 0; i < 10; ++i) stage.scatter(i);
+  (void)stage.gather();
+  EXPECT_THAT(stage.explain(), HasSubstr("Too few items to tell: 10 have run"));
+}
+
+TEST(Explain, LeavesOutWhatHasBeenDestroyed) {
+  std::optional<thread_stage<int(int)>> gone;
+  gone.emplace(penstock::stage_options{.concurrency = 1, .name = "gone"}, nap);
+  thread_stage stage{{.name = "left"}, nap};
+  for (int i = 0; i < 40; ++i) stage.scatter(gone->scatter(i));
+  (void)stage.gather();
+  EXPECT_TRUE(comes_to_say(stage, "'gone'"));
+  gone.reset();
+  EXPECT_THAT(stage.explain(), Not(HasSubstr("'gone'")));
+  thread_stage<int(int)> const another{{.name = "another"}, nap};  // may have its core
+  EXPECT_THAT(stage.explain(), Not(HasSubstr("'another'")));
+}
+
+TEST(Explain, CanBeAskedWhileItemsRunAndStagesEnd) {
+  thread_stage last{{.capacity = 100}, [](int x) { return x; }};
+  std::atomic<bool> over{false};
+  std::thread asks{[&] {
+    while (!over) {
+      EXPECT_FALSE(last.explain().empty());
+      EXPECT_LE(last.stats().wait.p50, last.stats().wait.max);
+    }
+  }};
+  for (int round = 0; round < 50; ++round) {
+    thread_stage first{{.concurrency = 1 + round % 3, .name = "first"}, [](int x) { return x; }};
+    for (int i = 0; i < 100; ++i) last.scatter(first.scatter(i));
+    (void)last.gather();
+  }
+  over = true;
+  asks.join();
 }
 
 }  // namespace

@@ -141,6 +141,8 @@ class stage_core {
   [[nodiscard]] std::shared_ptr<std::string const> const& name() const noexcept { return name_; }
   [[nodiscard]] std::uint32_t serial() const noexcept { return serial_; }
   [[nodiscard]] stage_stats stats() const noexcept;
+  /// What is known of the bottleneck in the chain that ends here. Throws std::bad_alloc.
+  [[nodiscard]] std::string explain() const;
   /// The token that cancel() and the destructor stop.
   [[nodiscard]] std::stop_token stop_token();
 
