@@ -76,9 +76,9 @@ TEST(StageStats, CountsNoWaitForInputs) {
     (void)second.gather();
     ASSERT_EQ(second.stats().wait.count, 1U);
     found = second.stats().wait.max;
-    if (found < input_took) return;
+    if (found < input_took / 2) return;
   }
-  ADD_FAILURE() << found.count() << " ns are not less than the input took, " << input_took.count() << " ns";
+  ADD_FAILURE() << found.count() << " ns, though the input took " << input_took.count() << " ns";
 }
 
 TEST(StageStats, MeasuresWhatHasRunAndNothingElse) {
