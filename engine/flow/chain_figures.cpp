@@ -26,14 +26,14 @@ stage_figures stage_state::figures() const {
                     .longest_ready_for{},
                     .timing = timer_.figures(),
                     .inputs = {}};
-  moment const at = moment::now(false);
+  auto const at = moment::clock::now();
   auto const count = [&](cell const* each) {
     for (; each != nullptr; each = each->next_) {
       ++now.ready;
-      moment const since{each->ready_at()};
+      moment const since{each->ready_at_low_, each->ready_at_high_};
       if (!since.exists()) continue;  // an item's next attempt
-      now.ready_for += at.since(since);
-      now.longest_ready_for = std::max(now.longest_ready_for, at.since(since));
+      now.ready_for += since.until(at);
+      now.longest_ready_for = std::max(now.longest_ready_for, since.until(at));
     }
   };
   std::lock_guard const lock{ready_mutex_};  // without it, no cell leaves either row

@@ -261,15 +261,14 @@ bool stage_state::linger() const noexcept {
 
 // Runs the body; false when the item is to be tried again later.
 bool stage_state::execute(cell& runnable, bool has_slot, bool directly) noexcept {
-  moment ready{};
-  if (!directly) ready = moment{runnable.ready_at()};
+  moment const ready = directly ? moment{} : moment{runnable.ready_at_low_, runnable.ready_at_high_};
   auto const timed = directly ? timer_.start_at_once(runnable.index()) : timer_.start(ready, runnable.index());
   fetch_dependent(runnable);
   body_frame const frame{this, has_slot, innermost_body};
   innermost_body = &frame;
   bool const is_over = runnable.run(nullptr);
   innermost_body = frame.outer;
-  auto const sampled = timer_.end(timed, directly ? timed.start : ready, !runnable.failure_inherited_);
+  auto const sampled = timer_.end(timed, ready, !runnable.failure_inherited_);
   if (sampled.count() >= 0) {
     bool const is_short = sampled < short_body;
     bool const was_short = short_bodies_.load(std::memory_order_relaxed);
@@ -312,7 +311,7 @@ std::chrono::milliseconds stage_state::delay_after(int attempts) const noexcept 
 
 // Without memory to wait in, the time has come.
 void stage_state::retry_later(cell& failed) noexcept {
-  failed.set_ready_at(moment{}.bits());  // the wait for another attempt is no wait for a slot
+  failed.set_ready_at(0, 0);  // the wait for another attempt is no wait for a slot
   std::uint64_t const ticket = failed.place_.ticket;
   auto const due = delayed_cells::clock::now() + delay_after(failed.failed_attempts());
   if (!engine::instance().delay(failed, due)) return enqueue(failed);

@@ -93,7 +93,8 @@ class stage_state final : public stage_core {
   void enqueue(cell& runnable) noexcept { enqueue(runnable, runnable); }
   void enqueue(cell& newest, cell& oldest) noexcept;
   static void note_ready(cell& runnable) noexcept {
-    runnable.set_ready_at(of(runnable).timer_.ready(runnable.index()).bits());
+    moment const now = of(runnable).timer_.ready(runnable.index());
+    runnable.set_ready_at(now.low(), now.high());
   }
   void wake_for_queue() noexcept;
   void post_runner() noexcept;

@@ -7,74 +7,84 @@
 
 namespace penstock::detail {
 
-/// The newest moment of the clock's tick, as bits; read for every item, so with nothing else in its line. Before the
-/// first tick it is no moment that there could be otherwise.
-struct alignas(64) newest_tick {
-  std::atomic<std::uint64_t> bits{1U << 11U};
+/// The last two ticks of the engine's clock. Read for every item, so with nothing else in their line.
+struct alignas(64) tick_times {
+  std::atomic<std::uint32_t> last_as_moment{4};  // before the first one, like no other and not like none
+  std::atomic<std::int64_t> last{0};             // nanoseconds
+  std::atomic<std::int64_t> before{0};           // likewise
 };
-inline constinit newest_tick newest_moment{};
+inline constinit tick_times ticks{};
 
-/// A moment, in 56 bits: that is what a cell has room for.
+/// A moment, in 46 bits: that is what a cell has room for.
 ///
-/// Taken in one of two ways. now() reads the clock. last_tick() does not: it is one load, and gives the moment of the
-/// clock's last tick, which somebody has to call tick() for, at least a millisecond apart. Both carry the number of that
-/// tick. So between two moments with two ticks or more a whole millisecond has passed for certain, however late the
-/// ticks came; with one tick, or none, nobody knows. Moments more than 39 hours apart are not told from closer ones.
+/// Taken in one of two ways. at() keeps a time that was read from the clock. last_tick() reads no clock: it is one load,
+/// and gives the time of the last tick, for which somebody has to call tick(), at least a millisecond apart. When two
+/// ticks have come since a moment, a whole millisecond has passed for certain, however late they were; with one, or none,
+/// nobody knows. Moments more than 19 hours ago are not told from later ones.
 class moment {
  public:
-  constexpr moment() noexcept = default;
-  constexpr explicit moment(std::uint64_t bits) noexcept : bits_{bits} {}
+  using clock = std::chrono::steady_clock;
+
+  constexpr moment() noexcept = default;  // none
+  constexpr moment(std::uint32_t low, std::uint16_t high) noexcept : low_{low}, high_{high} {}
 
   /// `for_all`: all moments of this kind are read at present, not one in so many.
-  [[nodiscard]] static moment at(std::chrono::steady_clock::time_point time, bool for_all) noexcept {
-    return moment{steps(time) << time_shift | (newest_moment.bits.load(std::memory_order_relaxed) & tick_mask) |
-                  read_mark | (for_all ? for_all_mark : 0)};
+  [[nodiscard]] static moment at(clock::time_point time, bool for_all) noexcept {
+    std::uint64_t const steps = ns(time) >> step;
+    return {static_cast<std::uint32_t>((steps & low_steps) << 2U) | read_mark | (for_all ? for_all_mark : 0),
+            static_cast<std::uint16_t>(steps >> low_bits & ((1U << high_bits) - 1))};
   }
-  [[nodiscard]] static moment now(bool for_all) noexcept { return at(std::chrono::steady_clock::now(), for_all); }
-  [[nodiscard]] static moment last_tick() noexcept {
-    return moment{newest_moment.bits.load(std::memory_order_relaxed)};
-  }
+  [[nodiscard]] static moment last_tick() noexcept { return {ticks.last_as_moment.load(std::memory_order_relaxed), 0}; }
   /// One thread only.
   static void tick() noexcept {
-    std::uint64_t const last = newest_moment.bits.load(std::memory_order_relaxed);
-    newest_moment.bits.store(steps(std::chrono::steady_clock::now()) << time_shift | ((last + tick_unit) & tick_mask),
-                             std::memory_order_relaxed);
+    std::uint64_t const now = ns(clock::now());
+    std::int64_t const last = ticks.last.load(std::memory_order_relaxed);
+    ticks.before.store(last, std::memory_order_relaxed);
+    ticks.last.store(static_cast<std::int64_t>(now), std::memory_order_relaxed);
+    ticks.last_as_moment.store(static_cast<std::uint32_t>(now >> tick_step) << 2U, std::memory_order_relaxed);
   }
 
-  [[nodiscard]] constexpr std::uint64_t bits() const noexcept { return bits_; }
-  [[nodiscard]] constexpr bool exists() const noexcept { return bits_ != 0; }
-  [[nodiscard]] constexpr bool was_read() const noexcept { return (bits_ & read_mark) != 0; }
-  [[nodiscard]] constexpr bool for_all() const noexcept { return (bits_ & for_all_mark) != 0; }
-  /// The time since an earlier moment; one that was not read makes it up to a tick longer.
-  [[nodiscard]] constexpr std::chrono::nanoseconds since(moment earlier) const noexcept {
-    std::uint64_t const passed = ((bits_ >> time_shift) - (earlier.bits_ >> time_shift)) & time_mask;
-    if (passed > time_mask / 2) return std::chrono::nanoseconds{0};  // it was not earlier
-    return std::chrono::nanoseconds{static_cast<std::int64_t>(passed * step)};
+  [[nodiscard]] constexpr std::uint32_t low() const noexcept { return low_; }
+  [[nodiscard]] constexpr std::uint16_t high() const noexcept { return high_; }
+  [[nodiscard]] constexpr bool exists() const noexcept { return low_ != 0; }
+  [[nodiscard]] constexpr bool was_read() const noexcept { return (low_ & read_mark) != 0; }
+  [[nodiscard]] constexpr bool for_all() const noexcept { return (low_ & for_all_mark) != 0; }
+  /// The time from this moment until `time`; from a tick on, if that was taken. Never too short. None when `time` is
+  /// earlier.
+  [[nodiscard]] std::chrono::nanoseconds until(clock::time_point time) const noexcept {
+    return std::chrono::nanoseconds{static_cast<std::int64_t>(units_until(ns(time) + (1U << unit()) - 1) << unit())};
   }
-  /// Whether the time since an earlier moment is seen to be long by the ticks alone, so alike for all moments.
-  [[nodiscard]] constexpr bool is_long_after(moment earlier) const noexcept {
-    return (((bits_ & tick_mask) - (earlier.bits_ & tick_mask)) & tick_mask) >= 2 * tick_unit ||
-           since(earlier) > longest_by_ticks;
+  /// Whether two ticks have come since.
+  [[nodiscard]] bool is_long_ago() const noexcept {
+    std::int64_t const before = ticks.before.load(std::memory_order_relaxed);
+    return before != 0 && units_until(static_cast<std::uint64_t>(before)) > 0;
   }
 
   friend constexpr bool operator==(moment, moment) noexcept = default;
 
  private:
-  static constexpr std::uint64_t read_mark = 1;
-  static constexpr std::uint64_t for_all_mark = 2;
-  static constexpr std::uint64_t tick_unit = 4;  // ten bits of ticks
-  static constexpr unsigned time_shift = 12;
-  static constexpr std::uint64_t tick_mask = (std::uint64_t{1} << time_shift) - tick_unit;
-  static constexpr std::uint64_t time_mask = (std::uint64_t{1} << 44U) - 1;
-  static constexpr std::uint64_t step = 8;                           // nanoseconds
-  static constexpr std::chrono::milliseconds longest_by_ticks{500};  // before they begin again
+  static constexpr std::uint32_t read_mark = 1;
+  static constexpr std::uint32_t for_all_mark = 2;
+  static constexpr unsigned low_bits = 30;
+  static constexpr unsigned high_bits = 14;
+  static constexpr std::uint64_t low_steps = (std::uint64_t{1} << low_bits) - 1;
+  // Units of time, as powers of two of nanoseconds: 8 ns, and 131 us, which is much less than from tick to tick.
+  static constexpr unsigned step = 3;
+  static constexpr unsigned tick_step = 17;
 
-  static std::uint64_t steps(std::chrono::steady_clock::time_point time) noexcept {
-    auto const since_start = std::chrono::nanoseconds{time.time_since_epoch()}.count();
-    return static_cast<std::uint64_t>(since_start) / step & time_mask;
+  static std::uint64_t ns(clock::time_point time) noexcept {
+    return static_cast<std::uint64_t>(std::chrono::nanoseconds{time.time_since_epoch()}.count());
+  }
+  [[nodiscard]] constexpr unsigned unit() const noexcept { return was_read() ? step : tick_step; }
+  [[nodiscard]] constexpr std::uint64_t units_until(std::uint64_t time) const noexcept {
+    std::uint64_t const all = was_read() ? (std::uint64_t{1} << (low_bits + high_bits)) - 1 : low_steps;
+    std::uint64_t const own = was_read() ? std::uint64_t{high_} << low_bits | low_ >> 2U : low_ >> 2U;
+    std::uint64_t const passed = ((time >> unit()) - own) & all;
+    return passed > all / 2 ? 0 : passed;
   }
 
-  std::uint64_t bits_ = 0;
+  std::uint32_t low_ = 0;
+  std::uint16_t high_ = 0;
 };
 
 }  // namespace penstock::detail

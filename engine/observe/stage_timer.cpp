@@ -69,7 +69,6 @@ struct stage_timer::record {
     if (first_ready.load(std::memory_order_relaxed) == 0) {
       first_ready.compare_exchange_strong(none, ready.time_since_epoch().count(), std::memory_order_relaxed);
     }
-    // A line that is not written is not sent from core to core.
     clock::rep const last = last_end.load(std::memory_order_relaxed);
     if (end - clock::time_point{clock::duration{last}} < precise_enough) return;
     last_end.store(end.time_since_epoch().count(), std::memory_order_relaxed);
@@ -102,47 +101,55 @@ void stage_timer::reset() noexcept {
 // Out of the way of the many items that are not measured.
 stage_timer::item stage_timer::start_measured(moment ready, moment tick, std::size_t index) noexcept {
   bool const for_all = times_all_.load(std::memory_order_relaxed);
-  bool const sampled = index % sampled_every == 0;
-  bool const waited = ready.exists() && (ready.was_read() || tick.is_long_after(ready));
-  if (!for_all && !sampled && !waited) return {.start = tick, .measured = {}};
-  item::measurement measured{.sampled = sampled};
+  item::measurement measured{.start = {}, .sampled = index % sampled_every == 0, .for_all = for_all};
+  measured.waited_long = ready.exists() && ready.is_long_ago();
+  if (!for_all && !measured.sampled && !ready.was_read() && !measured.waited_long) {
+    return {.tick = tick, .measured = {}};
+  }
   if (for_all && index % processor_time_every == 0) {
     measured.sleeps = sleeps();
     measured.processor_time = processor_time();
   }
   record* const into = made_record();
-  clock::time_point const now = clock::now();  // nothing that takes long comes between this and the body
+  measured.start = clock::now();  // nothing that takes long comes between this and the body
   if (for_all && into != nullptr) {
-    measured.noted = record::running_one(now);
+    measured.noted = record::running_one(measured.start);
     into->running.fetch_add(measured.noted, std::memory_order_relaxed);
   }
-  return {.start = moment::at(now, for_all), .measured = measured};
+  return {.tick = tick, .measured = measured};
 }
 
 nanoseconds stage_timer::end_measured(item const& ended, moment ready, bool has_run) noexcept {
-  bool const is_long = moment::last_tick().is_long_after(ended.start);
-  if (!ended.measured && !is_long) return nanoseconds{-1};
-  item::measurement const measured = ended.measured.value_or(item::measurement{});
+  auto const& from = ended.measured;
+  bool const is_long = (from ? moment::at(from->start, false) : ended.tick).is_long_ago();
+  if (!from && !is_long) return nanoseconds{-1};
   clock::time_point const end = clock::now();
+  static constexpr item::measurement none{};
+  item::measurement const& measured = from ? *from : none;
   std::int64_t const computed = measured.processor_time < 0 ? -1 : processor_time() - measured.processor_time;
-  nanoseconds const busy = moment::at(end, false).since(ended.start);
+  nanoseconds const busy = from ? end - measured.start : ended.tick.until(end);
   nanoseconds const sample = measured.sampled ? busy : nanoseconds{-1};
-  if (measured.sampled || is_long) times_all_.store(busy >= long_body, std::memory_order_relaxed);
+  // Scattering threads read it too: a line that is not written is not sent from core to core.
+  bool const for_all = busy >= long_body;
+  if ((measured.sampled || is_long) && times_all_.load(std::memory_order_relaxed) != for_all) {
+    times_all_.store(for_all, std::memory_order_relaxed);
+  }
 
   record* const into = made_record();
   if (into == nullptr) return sample;
   if (measured.noted != 0) into->running.fetch_sub(measured.noted, std::memory_order_relaxed);
   if (!has_run) return sample;
-  auto const weight = [&](bool for_all, bool caught) -> std::uint32_t {
-    if (for_all || caught) return 1;
-    return measured.sampled ? sampled_every : 0;
+  auto const record_in = [&](histogram& durations, nanoseconds duration, bool alone) {
+    if (alone) durations.record(duration, 1);
+    else if (measured.sampled) durations.record(duration, sampled_every);
   };
-  if (std::uint32_t const items = weight(ended.start.for_all(), is_long); items != 0) into->busy.record(busy, items);
+  record_in(into->busy, busy, measured.for_all || is_long);
   nanoseconds wait{0};
-  if (ready.exists() && ended.measured) {
-    wait = ended.start.since(ready);
-    std::uint32_t const items = weight(ready.for_all(), ended.start.is_long_after(ready));
-    if (items != 0) into->wait.record(wait, items);
+  if (measured.at_once) {
+    record_in(into->wait, wait, measured.for_all);
+  } else if (ready.exists() && from) {
+    wait = ready.until(measured.start);
+    record_in(into->wait, wait, ready.for_all() || measured.waited_long);
   }
   if (computed >= 0) into->add_computing(busy, nanoseconds{computed}, sleeps() == measured.sleeps);
   into->note_moments(end - busy - wait, end);

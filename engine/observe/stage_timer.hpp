@@ -32,9 +32,8 @@ struct timing_figures {
 ///
 /// In a stage whose bodies take 20 us or more, every item is measured. In others that would cost too much: there one in
 /// 64 is, and stands for 64. Besides, each wait and each body that two ticks fall into (see moment) is caught, and stands
-/// for itself: it is longer than one millisecond for certain, and none of more than two is missed as long as the ticks
-/// come in time. Its duration may be up to a tick too long. As the ticks decide that for the sampled items too, none
-/// counts twice; see histogram.
+/// for itself: it is longer than one millisecond for certain. Its duration may be up to a tick too long. As the ticks
+/// decide that for the sampled items too, none counts twice; see histogram.
 ///
 /// Thread-safe, lock-free. Allocates once, at the first measured item, and measures nothing when there is no memory.
 class stage_timer {
@@ -43,9 +42,13 @@ class stage_timer {
 
   /// An item on its way through its body.
   struct item {
-    moment start;
+    moment tick;  // the last one at its start
     struct measurement {
+      std::chrono::steady_clock::time_point start;
       bool sampled = false;
+      bool for_all = false;  // all bodies are measured
+      bool waited_long = false;
+      bool at_once = false;     // it did not wait
       std::uint64_t noted = 0;  // in `running` of the record, if not 0
       std::int64_t processor_time = -1;
       std::int64_t sleeps = 0;
@@ -53,30 +56,32 @@ class stage_timer {
     std::optional<measurement> measured;  // none for most items
   };
 
-  /// An item can be run from now on: what start() is to be told of it.
+  /// An item can be run from now on: what start() and end() are to be told of it.
   [[nodiscard]] moment ready(std::size_t index) const noexcept {
     bool const for_all = times_all_.load(std::memory_order_relaxed);
-    if (for_all || index % sampled_every == 0) return moment::now(for_all);
+    if (for_all || index % sampled_every == 0) return moment::at(std::chrono::steady_clock::now(), for_all);
     return moment::last_tick();
   }
   /// Its body starts. Without a moment of `ready` its wait is not measured.
   [[nodiscard]] item start(moment ready, std::size_t index) noexcept {
     moment const tick = moment::last_tick();
-    if (ready == tick) return {.start = tick, .measured = {}};  // neither is it sampled, nor are bodies long
+    if (ready == tick) return {.tick = tick, .measured = {}};  // neither is it sampled, nor are bodies long
     return start_measured(ready, tick, index);
   }
-  /// The same for one that has become ready this moment: its `ready` is its start.
+  /// The same for one that has become ready this very moment: it waits for nothing.
   [[nodiscard]] item start_at_once(std::size_t index) noexcept {
     moment const tick = moment::last_tick();
     if (index % sampled_every != 0 && !times_all_.load(std::memory_order_relaxed)) {
-      return {.start = tick, .measured = {}};
+      return {.tick = tick, .measured = {}};
     }
-    return start_measured(tick, tick, index);
+    item started = start_measured(moment{}, tick, index);
+    if (started.measured) started.measured->at_once = true;
+    return started;
   }
-  /// Its body has ended; nothing counts when it has not run after all. The duration of one that was sampled, else a
-  /// negative one.
+  /// Its body has ended; nothing counts when it has not run after all. The
+  /// duration of one that was sampled, else a negative one.
   std::chrono::nanoseconds end(item const& ended, moment ready, bool has_run) noexcept {
-    if (ended.start == moment::last_tick()) return std::chrono::nanoseconds{-1};  // it was not read
+    if (!ended.measured && ended.tick == moment::last_tick()) return std::chrono::nanoseconds{-1};
     return end_measured(ended, ready, has_run);
   }
   /// A thread has waited for room.

@@ -12,10 +12,11 @@ namespace penstock {
 ///
 /// `busy` and `wait` are of items whose bodies have ended. In a stage whose bodies take 20 us or more, every item is
 /// measured. In others that would cost too much: there one item in 64 (those with an index that 64 divides) stands for 64,
-/// and what is long is caught besides: of waits and bodies longer than 2 ms none is missed, of those between 1 and 2 ms
-/// some, and what is caught may be measured up to 1 ms too long. This holds while the engine's clock gets its turn every
-/// millisecond; on a machine with too much to do, read so many milliseconds more. A new stage measures every item until it
-/// knows how long its bodies take. A sampled item stands for those only that could not be caught, so none counts twice.
+/// and what is long is caught besides, by the ticks of the engine's clock, a little more than 1 ms apart. A wait or a body
+/// with two ticks in it is caught, so none is missed from a little more than 2 ms on, and what is caught has taken more
+/// than 1 ms; it may be measured up to one tick too long. Where the machine has too much to do, ticks come later. A new
+/// stage measures every item until it knows how long its bodies take. A sampled item stands for those only that were not
+/// caught, so none counts twice.
 struct stage_stats {
   std::uint64_t queued = 0;   ///< scattered, body not started, or waiting for the next attempt
   std::uint64_t running = 0;  ///< in a body now

@@ -47,28 +47,38 @@ void learn_that_bodies_are_short(stage_timer& timer) {
   }
 }
 
-TEST(Moment, IsLongAfterAnotherWhenTwoTicksLieBetween) {
-  for (bool const first_is_read : {false, true}) {
-    for (bool const second_is_read : {false, true}) {
-      auto const take = [](bool is_read) { return is_read ? moment::now(true) : moment::last_tick(); };
-      for (int round = 0; round < 1'100; ++round) moment::tick();  // their number begins again at 1,024
-      moment const first = take(first_is_read);
-      EXPECT_FALSE(take(second_is_read).is_long_after(first));
-      moment::tick();
-      EXPECT_FALSE(take(second_is_read).is_long_after(first));
-      moment::tick();
-      EXPECT_TRUE(take(second_is_read).is_long_after(first));
-    }
+TEST(Moment, IsLongAgoWhenTwoTicksHaveCome) {
+  for (bool const is_read : {false, true}) {
+    tick_once();
+    tick_once();
+    moment const then = is_read ? moment::at(moment::clock::now(), true) : moment::last_tick();
+    EXPECT_FALSE(then.is_long_ago());
+    tick_once();
+    EXPECT_FALSE(then.is_long_ago());
+    tick_once();
+    EXPECT_TRUE(then.is_long_ago());
   }
 }
 
-TEST(Moment, KnowsTheTimeSinceAnother) {
-  moment const first = moment::now(false);
-  std::this_thread::sleep_for(2ms);
-  moment const second = moment::now(false);
-  EXPECT_GE(second.since(first), 2ms - 16ns);
-  EXPECT_EQ(first.since(second), 0ns);
-  EXPECT_EQ(moment{first.bits() & ((std::uint64_t{1} << 56U) - 1)}, first);  // what a cell keeps
+TEST(Moment, KnowsTheTimeSince) {
+  for (bool const for_all : {false, true}) {
+    auto const start = moment::clock::now();
+    moment const then = moment::at(start, for_all);
+    EXPECT_TRUE(then.was_read());
+    EXPECT_EQ(then.for_all(), for_all);
+    for (auto const passed : {0ns, 800ns, 12'345'672ns, std::chrono::nanoseconds{19h}}) {
+      EXPECT_GE(then.until(start + passed), passed);
+      EXPECT_LE(then.until(start + passed), passed + 15ns);
+    }
+    EXPECT_EQ(then.until(start - 1s), 0ns);
+    EXPECT_EQ((moment{then.low(), then.high()}), then);
+  }
+  moment::tick();
+  auto const now = moment::clock::now();
+  EXPECT_FALSE(moment::last_tick().was_read());
+  EXPECT_TRUE(moment::last_tick().exists());
+  EXPECT_GE(moment::last_tick().until(now + 2ms), 2ms);
+  EXPECT_GE(moment::last_tick().until(now + 10h), 10h);
 }
 
 TEST(StageTimer, MeasuresEveryItemUntilItKnowsThatBodiesAreShort) {
@@ -139,6 +149,21 @@ TEST(StageTimer, CountsNoWaitOfAnItemThatHadNone) {
   EXPECT_GE(timer.busy().max, sampled);
   EXPECT_EQ(bodies(timer), 1U);
   EXPECT_EQ(waits(timer), 0U);
+}
+
+TEST(StageTimer, CountsNoTimeForTheWaitOfAnItemThatRunsAtOnce) {
+  stage_timer timer;
+  auto const run_at_once = [&](std::size_t index) {
+    auto const item = timer.start_at_once(index);
+    (void)timer.end(item, moment{}, true);
+  };
+  run_at_once(1);
+  EXPECT_EQ(waits(timer), 1U);
+  learn_that_bodies_are_short(timer);
+  std::uint64_t const before = waits(timer);
+  for (std::size_t i = 1; i <= 64; ++i) run_at_once(i);
+  EXPECT_EQ(waits(timer), before + 64);
+  EXPECT_EQ(timer.wait().p50, 0ns);
 }
 
 TEST(StageTimer, KnowsHowLongBodiesHaveRunThatHaveNotEnded) {

@@ -127,14 +127,10 @@ class alignas(64) cell : public waiter {  // order_list keeps marks in the low b
     failure_.reset();
   }
   [[nodiscard]] int failed_attempts() const noexcept { return failure_ != nullptr ? failure_->attempts : 0; }
-  // The moment when it could run first, in 56 bits; see moment in engine/observe.
-  void set_ready_at(std::uint64_t bits) noexcept {
-    ready_at_low_ = static_cast<std::uint32_t>(bits);
-    ready_at_middle_ = static_cast<std::uint16_t>(bits >> 32U);
-    ready_at_high_ = static_cast<std::uint8_t>(bits >> 48U);
-  }
-  [[nodiscard]] std::uint64_t ready_at() const noexcept {
-    return std::uint64_t{ready_at_high_} << 48U | std::uint64_t{ready_at_middle_} << 32U | ready_at_low_;
+  // The moment when it could run first, in two parts; see moment in engine/observe.
+  void set_ready_at(std::uint32_t low, std::uint16_t high) noexcept {
+    ready_at_low_ = low;
+    ready_at_high_ = high;
   }
   // Nobody holds a future of a new cell, though it was made for one.
   void renounce_handle() noexcept { references_.store(1, std::memory_order_relaxed); }
@@ -177,8 +173,7 @@ class alignas(64) cell : public waiter {  // order_list keeps marks in the low b
   std::atomic<bool> started_{false};
   std::atomic<bool> ended_{false};  // cancelled before it started; whoever finds it ready lets it go
   std::atomic<fate> fate_{fate::listed};
-  std::uint8_t ready_at_high_ = 0;  // in parts, for which there is room
-  std::uint16_t ready_at_middle_ = 0;
+  std::uint16_t ready_at_high_ = 0;
   std::uint32_t ready_at_low_ = 0;
   std::uint32_t serial_ = 0;  // of the stage that it was scattered into: cores are used again
 };
