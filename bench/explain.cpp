@@ -86,7 +86,7 @@ int main() {
   for (auto const& each : pipelines) {
     outcome const before = run(each, {});
     outcome const after = run(each, named_in(before.advice));
-    bool const is_named = before.advice.find("Stage '" + std::string{each.bottleneck} + "' is") == 0;
+    bool const is_named = before.advice.starts_with("Stage '" + std::string{each.bottleneck} + "' is");
     double const speed_up = after.items_per_second / before.items_per_second;
     std::printf("bottleneck %s%s: %.0f items a second, then %.0f: %.1f times as many%s\n  before: %s\n  after: %s\n",
                 each.bottleneck, each.is_diamond ? " (diamond)" : "", before.items_per_second, after.items_per_second,

@@ -2,9 +2,11 @@
 #include "engine/observe/explain.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <numeric>
+#include <string_view>
 #include <utility>
 
 namespace penstock::detail {
@@ -52,6 +54,7 @@ double of_all(stage_figures const& stage, std::chrono::nanoseconds sum, std::uin
 // How many items can be in each stage: those behind it hold a place for each.
 std::vector<double> rooms(std::vector<stage_figures> const& chain) {
   std::vector<double> found;
+  found.reserve(chain.size());
   for (auto const& each : chain) found.push_back(static_cast<double>(each.capacity));
   for (std::size_t round = 0; round < chain.size(); ++round) {
     for (std::size_t i = 0; i < chain.size(); ++i) {
@@ -193,18 +196,18 @@ std::string quoted(stage_figures const& stage) { return "'" + stage.name + "'"; 
 std::string percent(double share) { return std::to_string(std::lround(100 * share)) + " %"; }
 
 std::string duration(double in_s) {
-  char text[32];
-  if (in_s >= 1) std::snprintf(text, sizeof text, "%.1f s", in_s);
-  else if (in_s >= 1e-3) std::snprintf(text, sizeof text, "%.1f ms", 1e3 * in_s);
-  else if (in_s >= 1e-6) std::snprintf(text, sizeof text, "%.1f us", 1e6 * in_s);
-  else std::snprintf(text, sizeof text, "%.0f ns", 1e9 * in_s);
-  return text;
+  std::array<char, 32> text{};
+  if (in_s >= 1) std::snprintf(text.data(), text.size(), "%.1f s", in_s);
+  else if (in_s >= 1e-3) std::snprintf(text.data(), text.size(), "%.1f ms", 1e3 * in_s);
+  else if (in_s >= 1e-6) std::snprintf(text.data(), text.size(), "%.1f us", 1e6 * in_s);
+  else std::snprintf(text.data(), text.size(), "%.0f ns", 1e9 * in_s);
+  return text.data();
 }
 
 std::string times(double factor) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1f", factor);
-  return text;
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%.1f", factor);
+  return text.data();
 }
 
 std::string why(stage_figures const& stage, advice const& found, std::string const& mean_body) {
@@ -257,9 +260,8 @@ std::string no_processor_left(std::vector<stage_figures> const& chain, advice co
          "cheaper.";
 }
 
-std::string what_is_not_known() {
-  return " Not known: what scatters, other programs on this machine, memory, and stages that have been destroyed.";
-}
+constexpr std::string_view what_is_not_known =
+    " Not known: what scatters, other programs on this machine, memory, and stages that have been destroyed.";
 
 }  // namespace
 
@@ -290,7 +292,7 @@ std::string explain(std::vector<stage_figures> const& chain, int processors) {
     case finding::width: text = why(stage, found, mean_body) + changes_in_words(chain, found); break;
     case finding::processors: text = why(stage, found, mean_body) + no_processor_left(chain, found, processors); break;
   }
-  return text + what_is_not_known();
+  return text.append(what_is_not_known);
 }
 
 }  // namespace penstock::detail
