@@ -39,6 +39,37 @@ std::string core_registry::name_of(std::uint32_t serial) {
   return of == serial ? *name : "(destroyed long ago)";
 }
 
+std::vector<stage_figures> core_registry::figures_of(stage_state const& last) {
+  std::lock_guard const lock{mutex_};
+  std::vector<stage_state const*> chain{&last};
+  std::vector<std::vector<std::size_t>> inputs;
+  auto const add_input = [&](std::uint32_t serial) {
+    stage_state const* upstream = core_of(serial);
+    if (upstream == nullptr || std::ranges::find(unused_, upstream) != unused_.end()) return;
+    if (upstream->route() != nullptr) upstream = static_cast<stage_state const*>(upstream->route()->stages().back());
+    if (upstream->body() == nullptr) return;
+    auto const at = static_cast<std::size_t>(std::ranges::find(chain, upstream) - chain.begin());
+    if (at == chain.size()) chain.push_back(upstream);
+    if (std::ranges::find(inputs.back(), at) == inputs.back().end()) inputs.back().push_back(at);
+  };
+  for (std::size_t i = 0; i < chain.size(); ++i) {  // it grows meanwhile
+    inputs.emplace_back();
+    std::uint32_t const serial = chain[i]->serial();
+    for (std::uint32_t const upstream : chain[i]->upstreams()) add_input(upstream);
+    for (auto const& [home, stages] : pipelines_) {
+      for (std::size_t k = 1; k < stages.size(); ++k) {
+        if (stages[k] == serial) add_input(stages[k - 1]);
+      }
+    }
+  }
+  std::vector<stage_figures> figures;
+  for (std::size_t i = 0; i < chain.size(); ++i) {
+    figures.push_back(chain[i]->figures());
+    figures.back().inputs = std::move(inputs[i]);
+  }
+  return figures;
+}
+
 bool core_registry::reaches(std::uint32_t upstream, stage_state const& downstream) {
   std::vector<std::uint32_t> to_visit = downstream.upstreams();
   std::vector<std::uint32_t> visited;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "engine/observe/explain.hpp"
+
 #include <array>
 #include <cstdint>
 #include <memory>
@@ -28,6 +30,9 @@ class core_registry {
   [[nodiscard]] std::string name_of(std::uint32_t serial);
   /// Whether items of stage `upstream` have been arguments of `downstream`, directly or through other stages.
   [[nodiscard]] bool reaches(std::uint32_t upstream, stage_state const& downstream);
+  /// What is known of a stage, which goes first, and of all that its items have come from, as far as they have not been
+  /// destroyed. The engine's own stages are left out.
+  [[nodiscard]] std::vector<stage_figures> figures_of(stage_state const& last);
 
   /// A pipeline, and the stages that it passes. Returns those in front of which items could wait for each other for ever, as
   /// pipelines lead round in a circle; they overflow from now on. Throws std::bad_alloc.

@@ -214,6 +214,7 @@ stage_state* stage_state::carry(cell& item, bool in_runner) noexcept {
   stage_state* at = this;                          // runs the body
   stage_state* base = in_runner ? this : nullptr;  // has the slot that the runner serves with
   bool is_away = false;                            // that slot is free to be taken; a body has another one, or none
+  bool came_directly = false;                      // from the body before, without a wait
   auto const slot_at = [&] { return (is_away || base == nullptr) && !at->runs_inline_ ? runner_word::active : 0; };
   // The item leaves `at`, and is not carried on. What is to be taken off the word for the slot there, if any.
   auto const stop = [&]() -> std::uint64_t {
@@ -226,7 +227,7 @@ stage_state* stage_state::carry(cell& item, bool in_runner) noexcept {
   };
 
   for (;;) {
-    while (!at->execute(item, !at->runs_inline_)) {
+    while (!at->execute(item, !at->runs_inline_, came_directly)) {
       if (at->runs_inline_) {
         if (at->await_attempt(item)) continue;
         break;
@@ -265,9 +266,12 @@ stage_state* stage_state::carry(cell& item, bool in_runner) noexcept {
       std::uint64_t const change = (stays ? 0 : runner_word::finished) - runner_word::running - freed;
       std::uint64_t const word = at->word_.fetch_add(change) + change;
       stage_state& from = *at;
-      if (found == arrival::is_queued) next.wait_in_queue(item);
-      else if (stays) next.park(item);
-      else {
+      if (found == arrival::is_queued) {
+        note_ready(item);
+        next.wait_in_queue(item);
+      } else if (stays) {
+        next.park(item);
+      } else {
         home.word_.fetch_sub(runner_word::running);
         refuse_one(item);
       }
@@ -295,6 +299,8 @@ stage_state* stage_state::carry(cell& item, bool in_runner) noexcept {
     at->left(word, freed != 0);
     if (given_up != nullptr) given_up->leave_slot();
     at = &next;
+    came_directly = !next.runs_inline_;
+    item.set_ready_at(0, 0);
   }
 }
 
@@ -369,8 +375,12 @@ void stage_state::admit_parked() noexcept {
     stage_state& from = state_of(*std::exchange(way.at, this));
     from.sent_on_.fetch_sub(1);
     std::uint64_t const word = from.word_.fetch_add(runner_word::finished) + runner_word::finished;
-    if (refuses_guests() || is_cancelled(*item)) refuse_one(*item);
-    else wait_in_queue(*item);
+    if (refuses_guests() || is_cancelled(*item)) {
+      refuse_one(*item);
+    } else {
+      note_ready(*item);
+      wait_in_queue(*item);
+    }
     from.left(word, false);
   }
 }

@@ -88,6 +88,7 @@ stage_core& stage_core::open(stage_options const& options, void* body, item_size
   core.backoff_ = options.backoff;
   core.body_ = body;
   core.route_ = route;
+  core.timer_.reset();
   core.short_bodies_ = false;
   core.long_bodies_ = 0;
   core.failed_ = core.dropped_ = core.retried_ = core.dismissed_ = 0;
@@ -397,6 +398,7 @@ stage_state::admission stage_state::wait_for_room(request& wanted) {
     if (looks % 16 == 15) found = take(wanted);
   }
   if (found == admission::full) {
+    auto const since = std::chrono::steady_clock::now();
     std::unique_lock lock{room_mutex_};
     blocked_.fetch_add(1, std::memory_order_seq_cst);
     while ((found = take(wanted)) == admission::full) {
@@ -409,6 +411,7 @@ stage_state::admission stage_state::wait_for_room(request& wanted) {
       looked_for_ = false;
     }
     blocked_.fetch_sub(1, std::memory_order_relaxed);
+    timer_.blocked(std::chrono::steady_clock::now() - since);
     room_.notify_one();  // there may be more room, and somebody has to look for it
   }
   return found;
@@ -552,7 +555,9 @@ stage_stats stage_core::stats() const noexcept {
           .failed = failed,
           .retried = self.retried_.load(std::memory_order_relaxed),
           .dropped = dropped,
-          .over_budget = self.over_budget_.load(std::memory_order_relaxed)};
+          .over_budget = self.over_budget_.load(std::memory_order_relaxed),
+          .busy = self.timer_.busy(),
+          .wait = self.timer_.wait()};
 }
 
 failure_ptr stage_core::failure_of_current_exception(cell const& failed, int attempt) const noexcept {

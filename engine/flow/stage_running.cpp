@@ -15,9 +15,8 @@
 namespace penstock::detail {
 namespace {
 
-constexpr int cells_before_yield = 4096;     // then the runner's thread looks after other stages
-constexpr int looks_before_end = 64;         // of a runner, about as long as it takes to post one
-constexpr std::uint64_t sampled_every = 64;  // items
+constexpr int cells_before_yield = 4096;  // then the runner's thread looks after other stages
+constexpr int looks_before_end = 64;      // of a runner, about as long as it takes to post one
 constexpr auto short_body = std::chrono::nanoseconds{500};
 constexpr int most_doublings = 6;  // of .backoff
 
@@ -114,7 +113,12 @@ void stage_state::let_go(cell& ended) noexcept {
   ended.drop_handle();
 }
 
-void stage_core::ready(cell& runnable) noexcept { stage_state::stage_of(runnable).enqueue(runnable); }
+void stage_core::ready(cell& runnable) noexcept {
+  stage_state::note_ready(runnable);
+  stage_state::stage_of(runnable).enqueue(runnable);
+}
+
+void ready_cells::note_ready(cell& runnable) noexcept { stage_state::note_ready(runnable); }
 
 void ready_cells::send() noexcept {
   if (oldest_ == nullptr) return;
@@ -138,10 +142,8 @@ void stage_state::wake_for_queue() noexcept {
     if ((word & runner_word::halted) != 0) return drain();
     int const active = runner_word::active_in(word);
     if (holds_back(word) && !may_exceed_.load()) return engine::instance().keep_watch();
-    if ((word & runner_word::waking) != 0) return;
-    if (active >= concurrency_.load(std::memory_order_relaxed)) {
-      if (away_.load() > 0) engine::instance().keep_watch();
-      return;
+    if ((word & runner_word::waking) != 0 || active >= concurrency_.load(std::memory_order_relaxed)) {
+      return engine::instance().keep_watch();  // whose ticks show a long wait, and which takes away runners back
     }
     if (active > 0 && short_bodies_.load(std::memory_order_relaxed)) {
       // A runner is about to look; if a body holds it up after all, the watch will see that.
@@ -318,16 +320,17 @@ bool stage_state::linger() const noexcept {
 }
 
 // Runs the body; false when the item is to be tried again later.
-bool stage_state::execute(cell& runnable, bool has_slot) noexcept {
-  bool const sampled = runnable.index() % sampled_every == 0;
-  auto const start = sampled ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point{};
+bool stage_state::execute(cell& runnable, bool has_slot, bool directly) noexcept {
+  moment const ready = directly ? moment{} : moment{runnable.ready_at_low_, runnable.ready_at_high_};
+  auto const timed = directly ? timer_.start_at_once(runnable.index()) : timer_.start(ready, runnable.index());
   fetch_dependent(runnable);
   body_frame const frame{this, &runnable, has_slot, innermost_body};
   innermost_body = &frame;
   bool const is_over = runnable.run(nullptr);
   innermost_body = frame.outer;
-  if (sampled) {
-    bool const is_short = std::chrono::steady_clock::now() - start < short_body;
+  auto const sampled = timer_.end(timed, ready, !runnable.failure_inherited_);
+  if (sampled.count() >= 0) {
+    bool const is_short = sampled < short_body;
     bool const was_short = short_bodies_.load(std::memory_order_relaxed);
     // One long body among short ones may have met a context switch.
     int const long_ones = is_short ? 0 : long_bodies_.load(std::memory_order_relaxed) + 1;
@@ -381,6 +384,7 @@ std::chrono::milliseconds stage_state::delay_after(int attempts) const noexcept 
 
 // Without memory to wait in, the time has come.
 void stage_state::retry_later(cell& failed) noexcept {
+  failed.set_ready_at(0, 0);  // the wait for another attempt is no wait for a slot
   note const noted = note_of(failed);
   auto const due = delayed_cells::clock::now() + delay_after(failed.failed_attempts());
   if (!engine::instance().delay(failed, due)) return retry(failed);
@@ -491,7 +495,7 @@ bool stage_state::run_descendants(cell* next) noexcept {
       core.slot_released(core.word_.fetch_sub(change) - change);
       break;
     }
-    if (!core.execute(*next)) {
+    if (!core.execute(*next, true, true)) {
       constexpr std::uint64_t change = runner_word::active + runner_word::running;
       core.slot_released(core.word_.fetch_sub(change) - change);
       core.retry_later(*next);

@@ -3,6 +3,8 @@
 
 #include "engine/flow/order_list.hpp"
 #include "engine/flow/runner_word.hpp"
+#include "engine/observe/explain.hpp"
+#include "engine/observe/stage_timer.hpp"
 
 #include <penstock/detail/adaptive_mutex.hpp>
 #include <penstock/detail/pipeline_core.hpp>
@@ -65,6 +67,8 @@ class stage_state final : public stage_core {
 
   /// The serials of the stages that items have come from.
   [[nodiscard]] std::vector<std::uint32_t> upstreams() const;
+  /// What explain() is to know. With the registry's mutex held, so that the core does not become another stage's.
+  [[nodiscard]] stage_figures figures() const;
   /// Whether items of pipelines come in without regard to the capacity, as they could wait for each other otherwise.
   [[nodiscard]] bool overflows() const noexcept { return overflows_.load(); }
   void let_overflow() noexcept { overflows_ = true; }
@@ -136,6 +140,10 @@ class stage_state final : public stage_core {
   }
   void enqueue(cell& runnable) noexcept { enqueue(runnable, runnable); }
   void enqueue(cell& newest, cell& oldest) noexcept;
+  static void note_ready(cell& runnable) noexcept {
+    moment const now = stage_of(runnable).timer_.ready(runnable.index());
+    runnable.set_ready_at(now.low(), now.high());
+  }
   void wake_for_queue() noexcept;
   void post_runner() noexcept;
   [[nodiscard]] cell* take_ready() noexcept;
@@ -199,7 +207,7 @@ class stage_state final : public stage_core {
   [[nodiscard]] cell* next_cell() noexcept;
   [[nodiscard]] cell* pop(row& unwanted, bool& slot_is_gone) noexcept;
   [[nodiscard]] bool linger() const noexcept;
-  [[nodiscard]] bool execute(cell& runnable, bool has_slot = true) noexcept;
+  [[nodiscard]] bool execute(cell& runnable, bool has_slot = true, bool directly = false) noexcept;
   [[nodiscard]] bool await_attempt(cell& failed) noexcept;
   void retry_later(cell& failed) noexcept;
   [[nodiscard]] std::chrono::milliseconds delay_after(int attempts) const noexcept;
@@ -235,6 +243,7 @@ class stage_state final : public stage_core {
   std::atomic<std::int64_t> byte_budget_{0};
   std::atomic<bool> results_differ_{false};  // in size, so their bytes are counted
   std::atomic<runner_node*> node_{nullptr};  // set at the first scatter, kept when the core is used again
+  stage_timer timer_;                        // kept likewise
   std::atomic<bool> short_bodies_{false};    // they take less time than it takes to wake a thread
   // Items with earlier tickets are cancelled; written under ready_mutex_.
   std::atomic<std::uint64_t> cancelled_before_{order_list::no_ticket};
@@ -269,7 +278,7 @@ class stage_state final : public stage_core {
 
   // The running side.
   alignas(64) std::atomic<std::uint64_t> word_{0};  // see runner_word
-  adaptive_mutex ready_mutex_;
+  adaptive_mutex mutable ready_mutex_;
   std::atomic<cell*> first_ready_{nullptr};    // these written under ready_mutex_
   returning_body* first_returning_ = nullptr;  // bodies that wait for a slot again, oldest first
   returning_body* last_returning_ = nullptr;

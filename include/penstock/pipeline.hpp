@@ -20,6 +20,7 @@
 #include <optional>
 #include <ranges>
 #include <stdexcept>
+#include <string>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -120,8 +121,11 @@ class pipeline<R(P...)> {
     }
   }
 
-  /// Exact counts of the pipeline's items. An item is `running` also while it is carried from one body to the next.
+  /// Exact counts of the pipeline's items. An item is `running` also while it is carried from one body to the next. `busy`
+  /// and `wait` are empty: the stages have them.
   [[nodiscard]] stage_stats stats() const noexcept { return path_->home().stats(); }
+  /// Which stage is the bottleneck, and the `.concurrency` to try: thread_stage::explain() of the last stage.
+  [[nodiscard]] std::string explain() const { return path_->stages().back()->explain(); }
 
  private:
   template <class Other>

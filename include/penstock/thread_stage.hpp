@@ -179,6 +179,13 @@ class thread_stage<R(P...)> {
 
   [[nodiscard]] stage_stats stats() const noexcept { return core_->stats(); }
 
+  /// What to change, in one paragraph: where the items of the chain that ends in this stage wait, for what, and the
+  /// .concurrency to try (or that none would help: the source is slow, the processors are busy, the bodies are short).
+  /// The chain is this stage and those whose futures have come here, directly or through others; what has been destroyed
+  /// is left out, and the text says what else it does not know. It rests on all items since the stages were constructed,
+  /// and needs some tens of them. Ask before the stages are destroyed, also while items run. The wording may change.
+  [[nodiscard]] std::string explain() const { return core_->explain(); }
+
  private:
   template <class Other>
   friend class graph_stage;

@@ -140,6 +140,11 @@ class alignas(64) cell : public waiter {  // order_list keeps marks in the low b
   void charge(std::size_t bytes) const noexcept;
   void discharge(std::size_t bytes) const noexcept;
   void note_size(std::size_t bytes) const noexcept;
+  // The moment when it could run first, in two parts; see moment in engine/observe.
+  void set_ready_at(std::uint32_t low, std::uint16_t high) noexcept {
+    ready_at_low_ = low;
+    ready_at_high_ = high;
+  }
   // Nobody holds a future of a new cell, though it was made for one.
   void renounce_handle() noexcept { references_.store(1, std::memory_order_relaxed); }
 
@@ -190,6 +195,8 @@ class alignas(64) cell : public waiter {  // order_list keeps marks in the low b
   std::atomic<bool> started_{false};
   std::atomic<bool> ended_{false};  // cancelled before it started; whoever finds it ready lets it go
   std::atomic<fate> fate_{fate::listed};
+  std::uint16_t ready_at_high_ = 0;
+  std::uint32_t ready_at_low_ = 0;
   std::uint32_t serial_ = 0;  // of the stage that it was scattered into: cores are used again
 };
 

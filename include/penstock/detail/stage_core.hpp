@@ -63,6 +63,7 @@ class ready_cells {
   ~ready_cells() { send(); }
 
   void add(cell& runnable) noexcept {
+    note_ready(runnable);
     runnable.next_ = newest_;
     newest_ = &runnable;
     if (oldest_ == nullptr) oldest_ = &runnable;
@@ -72,6 +73,8 @@ class ready_cells {
 
  private:
   static constexpr int most = 64;  // so that the first of them do not wait for long
+
+  static void note_ready(cell& runnable) noexcept;
 
   cell* newest_ = nullptr;
   cell* oldest_ = nullptr;
@@ -166,6 +169,8 @@ class stage_core {
   [[nodiscard]] std::shared_ptr<std::string const> const& name() const noexcept { return name_; }
   [[nodiscard]] std::uint32_t serial() const noexcept { return serial_; }
   [[nodiscard]] stage_stats stats() const noexcept;
+  /// What is known of the bottleneck in the chain that ends here. Throws std::bad_alloc.
+  [[nodiscard]] std::string explain() const;
   /// The token that cancel() and the destructor stop.
   [[nodiscard]] std::stop_token stop_token();
 
