@@ -80,8 +80,8 @@ void stage_state::enqueue_for_batch(cell& newest, cell& oldest) noexcept {
         continue;
       }
       each.pending_.store(units_at(now), std::memory_order_relaxed);  // all its inputs are there
-      each.is_forming_ = true;
-      if (each.is_awaited_) batching_.add_awaited();
+      each.set(cell::forming);
+      if (each.has(cell::awaited)) batching_.add_awaited();
       push_ready(each);
       ++ready;
     }
@@ -137,8 +137,9 @@ void stage_state::await(cell& wanted) noexcept {
   if (!takes_batches()) return;
   {
     std::lock_guard const lock{ready_mutex_};
-    if (std::exchange(wanted.is_awaited_, true)) return;
-    if (wanted.is_forming_) batching_.add_awaited();
+    if (wanted.has(cell::awaited)) return;
+    wanted.set(cell::awaited);
+    if (wanted.has(cell::forming)) batching_.add_awaited();
   }
   look_for_last_batch();
 }
@@ -183,7 +184,7 @@ void stage_state::count_forming() noexcept {
   for (auto const* queue : {&first_ready_, &incoming_}) {
     for (cell const* each = queue->load(std::memory_order_seq_cst); each != nullptr; each = each->next_) {
       ++ready;
-      if (each->is_awaited_) ++awaited;
+      if (each->has(cell::awaited)) ++awaited;
     }
   }
   batching_.set_forming(ready, awaited);
@@ -222,8 +223,8 @@ cell* stage_state::take_batch(row& unwanted) noexcept {
       continue;
     }
     next->started_.store(true, std::memory_order_relaxed);
-    next->is_forming_ = false;
-    if (next->is_awaited_) --awaited;
+    next->clear(cell::forming);
+    if (next->has(cell::awaited)) --awaited;
     batch.append(*next);
     ++size;
   }
@@ -253,6 +254,12 @@ cell* stage_state::take_alone(row& unwanted) noexcept {
 // As in a gather, those that its items come from are to start theirs, too, until all its items are there.
 void stage_state::want_batches_upstream() noexcept {
   if (!any_stage_takes_batches.load(std::memory_order_relaxed)) return;
+  if (runs_inline_ || in_flight(word_.load(std::memory_order_seq_cst)) == 0) return;
+  try {
+    if (node_.load(std::memory_order_acquire) == nullptr) join_engine();  // a pipeline: the watch is to know it
+  } catch (std::bad_alloc const&) {
+    return;
+  }
   std::unique_ptr<batch_wanted> wants{new (std::nothrow) batch_wanted{*this, batch_wanted::by::gather}};
   if (wants == nullptr || !wants->has_any()) return;
   {
@@ -315,12 +322,10 @@ bool stage_state::execute_alone(cell& runnable) noexcept {
 
 // ---- who wants a batch
 
-batch_wanted::batch_wanted(stage_state& stage, by who) noexcept : who_{who} {
+batch_wanted::batch_wanted(stage_state const& stage, by who) noexcept : who_{who} {
   if (!any_stage_takes_batches.load(std::memory_order_relaxed)) return;
   try {
-    wanted_ = core_registry::instance().upstreams_of(stage);
-    std::erase(wanted_, &stage);
-    if (who != by::others) wanted_.push_back(&stage);
+    wanted_ = core_registry::instance().upstreams_of(stage, who != by::others);
   } catch (std::bad_alloc const&) {  // then all wait for their time
   }
   std::erase_if(wanted_, [](stage_state const* each) { return !each->takes_batches(); });

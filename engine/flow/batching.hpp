@@ -97,7 +97,7 @@ class batch_wanted {
   /// come from: the stage itself knows of a stream that will bring more items, and of who waits for one item.
   enum class by : std::uint8_t { gather, reader, scatter, others };
 
-  batch_wanted(stage_state& stage, by who) noexcept;
+  batch_wanted(stage_state const& stage, by who) noexcept;
   batch_wanted(batch_wanted const&) = delete;
   batch_wanted& operator=(batch_wanted const&) = delete;
   ~batch_wanted();

@@ -39,20 +39,51 @@ std::string core_registry::name_of(std::uint32_t serial) {
   return of == serial ? *name : "(destroyed long ago)";
 }
 
-std::vector<stage_state*> core_registry::upstreams_of(stage_state const& downstream) {
+std::vector<stage_state*> core_registry::upstreams_of(stage_state const& downstream, bool with_itself) {
   std::vector<stage_state*> found;
   std::lock_guard const lock{mutex_};
-  std::vector<std::uint32_t> to_visit = downstream.upstreams();
+  std::vector<std::uint32_t> to_visit{downstream.serial()};
   while (!to_visit.empty()) {
-    std::uint32_t const serial = to_visit.back();
+    stage_state* const next = core_of(to_visit.back());
     to_visit.pop_back();
-    auto const next = std::ranges::find(all_, serial, &stage_state::serial);
-    if (next == all_.end() || std::ranges::find(found, *next) != found.end()) continue;
-    found.push_back(*next);
-    std::vector<std::uint32_t> const more = (*next)->upstreams();
+    if (next == nullptr || std::ranges::find(found, next) != found.end()) continue;
+    found.push_back(next);
+    std::vector<std::uint32_t> const more = next->upstreams();
     to_visit.insert(to_visit.end(), more.begin(), more.end());
   }
+  if (!with_itself) std::erase(found, &downstream);
   return found;
+}
+
+std::vector<stage_figures> core_registry::figures_of(stage_state const& last) {
+  std::lock_guard const lock{mutex_};
+  std::vector<stage_state const*> chain{&last};
+  std::vector<std::vector<std::size_t>> inputs;
+  auto const add_input = [&](std::uint32_t serial) {
+    stage_state const* upstream = core_of(serial);
+    if (upstream == nullptr || std::ranges::find(unused_, upstream) != unused_.end()) return;
+    if (upstream->route() != nullptr) upstream = static_cast<stage_state const*>(upstream->route()->stages().back());
+    if (upstream->body() == nullptr) return;
+    auto const at = static_cast<std::size_t>(std::ranges::find(chain, upstream) - chain.begin());
+    if (at == chain.size()) chain.push_back(upstream);
+    if (std::ranges::find(inputs.back(), at) == inputs.back().end()) inputs.back().push_back(at);
+  };
+  for (std::size_t i = 0; i < chain.size(); ++i) {  // it grows meanwhile
+    inputs.emplace_back();
+    std::uint32_t const serial = chain[i]->serial();
+    for (std::uint32_t const upstream : chain[i]->upstreams()) add_input(upstream);
+    for (auto const& [home, stages] : pipelines_) {
+      for (std::size_t k = 1; k < stages.size(); ++k) {
+        if (stages[k] == serial) add_input(stages[k - 1]);
+      }
+    }
+  }
+  std::vector<stage_figures> figures;
+  for (std::size_t i = 0; i < chain.size(); ++i) {
+    figures.push_back(chain[i]->figures());
+    figures.back().inputs = std::move(inputs[i]);
+  }
+  return figures;
 }
 
 bool core_registry::reaches(std::uint32_t upstream, stage_state const& downstream) {
@@ -65,12 +96,59 @@ bool core_registry::reaches(std::uint32_t upstream, stage_state const& downstrea
     if (std::ranges::find(visited, serial) != visited.end()) continue;
     visited.push_back(serial);
     std::lock_guard const lock{mutex_};
-    auto const found = std::ranges::find(all_, serial, &stage_state::serial);
-    if (found == all_.end()) continue;  // destroyed: its items are finished
-    std::vector<std::uint32_t> const more = (*found)->upstreams();
+    stage_state const* const core = core_of(serial);
+    if (core == nullptr) continue;  // destroyed: its items are finished
+    std::vector<std::uint32_t> const more = core->upstreams();
     to_visit.insert(to_visit.end(), more.begin(), more.end());
   }
   return false;
+}
+
+// With mutex_ held.
+stage_state* core_registry::core_of(std::uint32_t serial) const noexcept {
+  auto const found = std::ranges::find(all_, serial, &stage_state::serial);
+  return found != all_.end() ? *found : nullptr;
+}
+
+// ---- pipelines
+
+// With mutex_ held: whether room in `to` may have to come before there is room in `from`, whose items wait in front of later
+// stages.
+bool core_registry::room_waits_for(std::uint32_t from, std::uint32_t to) const {
+  std::vector<std::uint32_t> visited;
+  std::vector<std::uint32_t> to_visit{from};
+  while (!to_visit.empty()) {
+    std::uint32_t const now = to_visit.back();
+    to_visit.pop_back();
+    if (now == to) return true;
+    if (std::ranges::find(visited, now) != visited.end()) continue;
+    visited.push_back(now);
+    for (auto const& [home, stages] : pipelines_) {
+      for (std::size_t k = 1; k < stages.size(); ++k) {
+        if (stages[k - 1] == now && !core_of(stages[k])->overflows()) to_visit.push_back(stages[k]);
+      }
+    }
+  }
+  return false;
+}
+
+std::vector<stage_state*> core_registry::add_pipeline(std::uint32_t home, std::vector<std::uint32_t> stages) {
+  std::lock_guard const lock{mutex_};
+  std::vector<stage_state*> circular;
+  pipelines_.push_back({home, std::move(stages)});
+  auto const& added = pipelines_.back().stages;
+  for (std::size_t k = 1; k < added.size(); ++k) {
+    stage_state* const core = core_of(added[k]);
+    if (core->overflows() || !room_waits_for(added[k], added[k - 1])) continue;
+    core->let_overflow();
+    circular.push_back(core);
+  }
+  return circular;
+}
+
+void core_registry::remove_pipeline(std::uint32_t home) noexcept {
+  std::lock_guard const lock{mutex_};
+  std::erase_if(pipelines_, [home](pipeline const& each) { return each.home == home; });
 }
 
 }  // namespace penstock::detail

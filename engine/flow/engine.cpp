@@ -4,6 +4,7 @@
 #include "engine/flow/core_registry.hpp"
 #include "engine/flow/environment.hpp"
 #include "engine/flow/sanitizers.hpp"
+#include "engine/observe/moment.hpp"
 
 #include <penstock/usable_processors.hpp>
 
@@ -40,6 +41,7 @@ engine& engine::instance() {
 }
 
 engine::engine() : processors_{usable_processors()}, slots_{std::min(64, 4 * processors_)} {
+  moment::tick();
   if (!threads_only()) {
     state_ = arena_state::closed;
     // The smallest of all live controls counts, process-wide, so it is held for good.
@@ -141,6 +143,7 @@ void engine::watch() noexcept {
   std::uint64_t quiet_ticks = 0;
   for (;;) {
     std::this_thread::sleep_for(tick_length);
+    moment::tick();
     while (cell* const due = delayed_.take_due(delayed_cells::clock::now())) stage_state::retry(*due);
     quiet_ticks = look_after_nodes() ? 0 : quiet_ticks + 1;
     if (quiet_ticks < sleep_after_ticks) continue;
@@ -250,7 +253,7 @@ bool engine::look_after_batches(runner_node& node, batching::clock::time_point n
 bool engine::can_be_joined(stage_state const& forming) noexcept {
   if (forming.is_active()) return true;
   try {
-    return std::ranges::any_of(core_registry::instance().upstreams_of(forming),
+    return std::ranges::any_of(core_registry::instance().upstreams_of(forming, false),
                                [](stage_state const* each) { return each->is_active(); });
   } catch (std::bad_alloc const&) {
     return true;  // asked again soon

@@ -110,12 +110,13 @@ void order_list::unclaim(cell& claimed) noexcept {
   }
   claimed.fate_.store(cell::fate::listed, std::memory_order_release);
   std::uintptr_t const entry = claimed.place_.slot->fetch_and(~(taken | reserved), std::memory_order_acq_rel);
-  if ((entry & finished) != 0 && claimed.unread_) unread_.fetch_add(1, std::memory_order_relaxed);
+  if ((entry & finished) != 0 && claimed.has(cell::unread)) unread_.fetch_add(1, std::memory_order_relaxed);
 }
 
 void order_list::hand_over(cell& ended, bool discard) noexcept {
   order_slot& slot = *ended.place_.slot;
-  bool const was_unread = ended.unread_;  // a claim that is given up may free the cell as soon as it is finished
+  bool const was_unread =
+      ended.has(cell::unread);  // a claim that is given up may free the cell as soon as it is finished
   std::uintptr_t entry = slot.load(std::memory_order_acquire);
   std::uintptr_t taking = 0;  // reserved: nobody gives the cell up before its fate is written
   do taking = !discard || (entry & (gathered | taken)) != 0 ? 0 : taken | reserved;

@@ -95,7 +95,7 @@ class order_list {
   [[nodiscard]] bool has_readers() const noexcept { return readers_.load(std::memory_order_seq_cst) > 0; }
   /// The cell is about to finish: for a list with readers, before that can be seen.
   void count_unread(cell& ending) noexcept {
-    ending.unread_ = true;
+    ending.set(cell::unread);
     unread_.fetch_add(1, std::memory_order_relaxed);
   }
   /// How many finished cells wait for readers; 0 without readers.
@@ -150,7 +150,7 @@ class order_list {
   static bool is_listed(std::uintptr_t entry) noexcept { return has_cell(entry) && (entry & (taken | gathered)) == 0; }
   static void settle(cell& owned, std::uintptr_t entry) noexcept;
   void count_read(cell const& read) noexcept {
-    if (read.unread_) unread_.fetch_sub(1, std::memory_order_release);
+    if (read.has(cell::unread)) unread_.fetch_sub(1, std::memory_order_release);
   }
   static std::uintptr_t await_cell(order_slot const& slot) noexcept;
 

@@ -70,7 +70,8 @@ bool all_run_inline() {
 
 // ---- opening and retiring
 
-stage_core& stage_core::open(stage_options const& options, void* body, item_sizes const& sizes, batch_body* batches) {
+stage_core& stage_core::open(stage_options const& options, void* body, item_sizes const& sizes, pipeline_core* route,
+                             batch_body* batches) {
   check(options, batches != nullptr);
   bool const is_engines_own = body == nullptr;
   bool const runs_inline = options.concurrency == 0 || (!is_engines_own && all_run_inline());
@@ -99,6 +100,8 @@ stage_core& stage_core::open(stage_options const& options, void* body, item_size
   core.batch_body_ = batches;
   core.backoff_ = options.backoff;
   core.body_ = body;
+  core.route_ = route;
+  core.timer_.reset();
   core.short_bodies_ = false;
   core.long_bodies_ = 0;
   core.failed_ = core.dropped_ = core.retried_ = core.dismissed_ = 0;
@@ -109,7 +112,8 @@ stage_core& stage_core::open(stage_options const& options, void* body, item_size
   core.upstreams_.clear();
   for (auto& recent : core.recent_upstreams_) recent = 0;
   core.cancelled_before_ = order_list::no_ticket;
-  core.first_total_ = core.order_.total(core.order_.next_ticket());
+  core.first_total_ = core.order_.total(core.order_.next_ticket()) + core.guests_;
+  core.overflows_ = false;
   core.order_.open();
   core.word_.fetch_and(~runner_word::halted);
   return core;
@@ -120,6 +124,10 @@ void stage_core::retire() noexcept {
   if (self.in_own_body()) {
     std::fprintf(stderr, "penstock: stage '%s' is destroyed by one of its own bodies and would wait for it for ever\n",
                  name_->c_str());
+    std::abort();
+  }
+  if (self.pipelines_ > 0) {
+    std::fprintf(stderr, "penstock: stage '%s' is destroyed before a pipeline that passes it\n", name_->c_str());
     std::abort();
   }
   self.retire();
@@ -194,11 +202,20 @@ void stage_state::refuse_items(intake why) noexcept {
       // From here on next_ticket() shows all tickets of accepted items; see take_ticket().
       std::lock_guard const also{ready_mutex_};
       cancelled_before_ = order_.next_ticket();
+      ++cancellations_;
     }
   }
   room_.notify_all();
   tell_readers();
   look_for_last_batch();
+  if (route_ == nullptr) return;
+  for (stage_core* const each : route_->stages()) {
+    auto& stage = static_cast<stage_state&>(*each);
+    {
+      std::lock_guard const lock{stage.room_mutex_};
+    }  // who waits there looks for us with the lock held
+    stage.room_.notify_all();
+  }
 }
 
 void stage_core::reopen() noexcept {
@@ -258,7 +275,9 @@ void stage_state::end_unstarted() noexcept {
     for (std::size_t i = 0; i < count; ++i) {
       cell& each = *held[i];
       bool unstarted = false;
-      {
+      if (route_ != nullptr) {
+        end_resting(each);
+      } else {
         std::lock_guard const lock{ready_mutex_};
         unstarted = is_cancelled(each) && !each.started_.load() && !each.ended_.load();
         if (unstarted) each.ended_ = true;
@@ -302,20 +321,10 @@ stage_state::admission stage_state::take_ticket(std::uint64_t& ticket, bool boun
   std::uint32_t const capacity = capacity_.load(std::memory_order_relaxed);
   ticket = order_.next_ticket();
   for (;;) {
-    auto const total = static_cast<std::uint32_t>(order_.total(ticket));
-    if (bounded && total - finished_seen_.load(std::memory_order_relaxed) >= capacity) {
-      std::uint32_t const finished = runner_word::finished_in(word_.load(std::memory_order_acquire)) - order_.unread();
-      finished_seen_.store(finished, std::memory_order_relaxed);
-      // Signed: a total from long ago may be smaller.
-      if (static_cast<std::int32_t>(total - finished) >= 0 && total - finished >= capacity) {
-        if (std::exchange(ticket, order_.next_ticket()) != ticket) continue;
-        return capacity_.load(std::memory_order_relaxed) == 0 ? admission::refused : admission::full;
-      }
-      // Who is that far ahead of the runners would read their word for every item, and so hold them up. Left alone for a
-      // moment, they make room for many.
-      if (capacity - (total - finished) < capacity / 8 && !inside_body()) {
-        for (int i = 0; i < pauses_when_nearly_full; ++i) spin_pause();
-      }
+    std::uint64_t const total = order_.total(ticket) + guests_.load(std::memory_order_relaxed);
+    if (bounded && is_full(static_cast<std::uint32_t>(total) + parked(), capacity)) {
+      if (std::exchange(ticket, order_.next_ticket()) != ticket) continue;
+      return capacity_.load(std::memory_order_relaxed) == 0 ? admission::refused : admission::full;
     }
     if (order_.advance(ticket, 1)) break;
   }
@@ -323,6 +332,21 @@ stage_state::admission stage_state::take_ticket(std::uint64_t& ticket, bool boun
   if (capacity_.load(std::memory_order_seq_cst) != 0) return admission::taken;
   give_back(place_of(ticket));
   return admission::refused;
+}
+
+// Whether no more than `total` items have been let in to leave `capacity` of them unfinished.
+bool stage_state::is_full(std::uint32_t total, std::uint32_t capacity) noexcept {
+  if (total - finished_seen_.load(std::memory_order_relaxed) < capacity) return false;
+  std::uint32_t const finished = runner_word::finished_in(word_.load(std::memory_order_acquire)) - order_.unread();
+  finished_seen_.store(finished, std::memory_order_relaxed);
+  // Signed: a total from long ago may be smaller.
+  if (static_cast<std::int32_t>(total - finished) >= 0 && total - finished >= capacity) return true;
+  // Who is that far ahead of the runners would read their word for every item, and so hold them up. Left alone for a
+  // moment, they make room for many.
+  if (capacity - (total - finished) < capacity / 8 && !inside_body()) {
+    for (int i = 0; i < pauses_when_nearly_full; ++i) spin_pause();
+  }
+  return false;
 }
 
 place stage_state::place_of(std::uint64_t ticket) {
@@ -355,9 +379,9 @@ item_place stage_state::place_of(std::uint64_t ticket, std::size_t bytes) {
 std::optional<item_place> stage_core::try_admit(std::size_t bytes) {
   auto& self = static_cast<stage_state&>(*this);
   if (self.node_.load(std::memory_order_acquire) == nullptr) self.join_engine();
-  std::uint64_t ticket = 0;
-  switch (self.take_place(ticket, bytes)) {
-    case stage_state::admission::taken: return self.place_of(ticket, bytes);
+  stage_state::request wanted{.bytes = bytes};
+  switch (self.take(wanted)) {
+    case stage_state::admission::taken: return self.place_of(wanted.ticket, bytes);
     case stage_state::admission::full:
       if (self.takes_batches()) self.start_full_batch();
       return std::nullopt;
@@ -369,15 +393,14 @@ std::optional<item_place> stage_core::try_admit(std::size_t bytes) {
 item_place stage_core::admit(ready_cells* batch, std::size_t bytes) {
   auto& self = static_cast<stage_state&>(*this);
   if (self.node_.load(std::memory_order_acquire) == nullptr) self.join_engine();
-  std::uint64_t ticket = 0;
-  auto found = self.take_place(ticket, bytes);
+  stage_state::request wanted{.bytes = bytes};
+  auto found = self.take(wanted);
   if (found == stage_state::admission::full) {
     if (batch != nullptr) batch->send();
-    if (stage_state::inside_body()) found = self.take_place(ticket, bytes, false);
-    else return self.place_of(self.wait_for_room(bytes), bytes);
+    found = stage_state::inside_body() ? self.take(wanted, false) : self.wait_for_room(wanted);
   }
   if (found == stage_state::admission::refused) self.throw_refused();
-  return self.place_of(ticket, bytes);
+  return self.place_of(wanted.ticket, bytes);
 }
 
 void stage_state::join_engine() {
@@ -389,18 +412,18 @@ void stage_state::join_engine() {
   }
 }
 
-std::uint64_t stage_state::wait_for_room(std::size_t bytes) {
-  std::uint64_t ticket = 0;
+stage_state::admission stage_state::wait_for_room(request& wanted) {
   auto found = admission::full;
   for (int looks = 0; looks < looks_for_room && found == admission::full; ++looks) {
     spin_pause();
-    if (looks % 16 == 15) found = take_place(ticket, bytes);
+    if (looks % 16 == 15) found = take(wanted);
   }
   if (found == admission::full) {
-    batch_wanted const meanwhile{*this, batch_wanted::by::scatter};
+    batch_wanted const meanwhile{wanted.home != nullptr ? *wanted.home : *this, batch_wanted::by::scatter};
+    auto const since = std::chrono::steady_clock::now();
     std::unique_lock lock{room_mutex_};
     blocked_.fetch_add(1, std::memory_order_seq_cst);
-    while ((found = take_place(ticket, bytes)) == admission::full) {
+    while ((found = take(wanted)) == admission::full) {
       if (looked_for_) {
         room_.wait(lock);
         continue;
@@ -410,10 +433,10 @@ std::uint64_t stage_state::wait_for_room(std::size_t bytes) {
       looked_for_ = false;
     }
     blocked_.fetch_sub(1, std::memory_order_relaxed);
+    timer_.blocked(std::chrono::steady_clock::now() - since);
     room_.notify_one();  // there may be more room, and somebody has to look for it
   }
-  if (found == admission::refused) throw_refused();
-  return ticket;
+  return found;
 }
 
 void stage_core::dismiss(item_place const& unused) noexcept {
@@ -469,6 +492,7 @@ void stage_state::give_back(place const& unused) noexcept {
     word_.fetch_add(runner_word::finished);
   }
   if (takes_batches()) start_last_batch();
+  if (parked_.load() > 0) admit_parked();
 }
 
 void stage_core::publish(cell& added) noexcept {
@@ -545,7 +569,7 @@ stage_stats stage_core::stats() const noexcept {
   std::uint64_t const dropped = self.dropped_.load(std::memory_order_acquire);
   std::uint64_t const dismissed = self.dismissed_.load(std::memory_order_acquire);
   std::uint64_t const word = self.word_.load(std::memory_order_acquire);
-  std::uint64_t const all = self.order_.total(self.order_.next_ticket());
+  std::uint64_t const all = self.order_.total(self.order_.next_ticket()) + self.guests_;
   std::uint64_t const total = all - self.first_total_;
   std::uint64_t const in_flight = static_cast<std::uint32_t>(all) - runner_word::finished_in(word);
   std::uint64_t const running = self.items_running(word);
@@ -556,7 +580,9 @@ stage_stats stage_core::stats() const noexcept {
           .failed = failed,
           .retried = self.retried_.load(std::memory_order_relaxed),
           .dropped = dropped,
-          .over_budget = self.over_budget_.load(std::memory_order_relaxed)};
+          .over_budget = self.over_budget_.load(std::memory_order_relaxed),
+          .busy = self.timer_.busy(),
+          .wait = self.timer_.wait()};
 }
 
 failure_ptr stage_core::failure_of_current_exception(cell const& failed, int attempt) const noexcept {
@@ -578,6 +604,13 @@ void stage_core::throw_not_repeatable() const {
   throw std::invalid_argument{"stage '" + *name_ + "': .attempts is " + std::to_string(attempts_) +
                               ", but an argument can neither be copied nor referred to for another attempt; let the "
                               "body take it by reference (T& or T const&), or leave .attempts at 1"};
+}
+
+void stage_core::throw_not_unpacked() const {
+  throw std::invalid_argument{
+      "stage '" + *name_ +
+      "': a tuple would fill several parameters, but the stage has .unpack = false; let the body "
+      "take the tuple, or leave .unpack out"};
 }
 
 }  // namespace penstock::detail

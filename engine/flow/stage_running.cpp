@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// How a stage's cells come to run: the queue of ready ones, the runners that serve it, and the slots for bodies.
+// How a stage's cells come to run: the queue of ready ones, the runners that serve it, and the slots for bodies. What
+// items of pipelines need beyond that: fused.cpp.
 #include "engine/flow/core_registry.hpp"
 #include "engine/flow/engine.hpp"
 #include "engine/flow/stage_state.hpp"
@@ -14,9 +15,8 @@
 namespace penstock::detail {
 namespace {
 
-constexpr int cells_before_yield = 4096;     // then the runner's thread looks after other stages
-constexpr int looks_before_end = 64;         // of a runner, about as long as it takes to post one
-constexpr std::uint64_t sampled_every = 64;  // items
+constexpr int cells_before_yield = 4096;  // then the runner's thread looks after other stages
+constexpr int looks_before_end = 64;      // of a runner, about as long as it takes to post one
 constexpr auto short_body = std::chrono::nanoseconds{500};
 constexpr int most_doublings = 6;  // of .backoff
 
@@ -59,7 +59,7 @@ body_frame const* find_body(auto const& is_wanted) {
 bool stage_state::inside_body() noexcept { return innermost_body != nullptr; }
 
 bool stage_state::in_own_body() const noexcept {
-  return find_body([this](body_frame const& each) { return each.stage == this; }) != nullptr;
+  return find_body([this](body_frame const& each) { return each.stage == this || &of(*each.item) == this; }) != nullptr;
 }
 
 // With room_mutex_ held: whether the body of the stage that this thread is in, or calls directly, is to stop.
@@ -80,15 +80,21 @@ bool stage_state::is_needed_by_this_thread() const {
 bool stage_state::is_unwanted(cell& queued) const noexcept {
   bool const ended = queued.ended_.load(std::memory_order_relaxed);
   if (!ended && !is_cancelled(queued)) return false;
-  if (!ended) queued.started_.store(true, std::memory_order_relaxed);
-  queued.is_forming_ = false;
+  if (!ended) (void)start(queued);
+  if (takes_batches()) queued.clear(cell::forming);
+  return true;
+}
+
+// With ready_mutex_ held: a queued cell is somebody's to run or to end from here on; false when it has been ended.
+bool stage_state::start(cell& queued) const noexcept {
+  if (is_guest(queued)) return passage::rests(queued.way()->claim(passage::phase::carried));
+  queued.started_.store(true, std::memory_order_relaxed);
   return true;
 }
 
 bool stage_state::is_cancelled(std::uint64_t ticket) const noexcept {
-  std::uint64_t const before = cancelled_before_.load(std::memory_order_relaxed);
-  return retired_.load(std::memory_order_relaxed) ||
-         (before != order_list::no_ticket && order_list::is_before(ticket, before));
+  std::uint64_t const before = cancelled_before_.load();
+  return retired_.load() || (before != order_list::no_ticket && order_list::is_before(ticket, before));
 }
 
 // Tickets are compared around the end of their range, so an old one must not be kept for ever. Nothing takes its place:
@@ -106,15 +112,21 @@ void stage_state::forget_old_cancellation() noexcept {
 
 // A cell that was cancelled before it became ready, now that nothing points to it any more.
 void stage_state::let_go(cell& ended) noexcept {
-  ended.release_arguments();
+  passage const* const way = ended.way();
+  if (way == nullptr || way->step == 0) ended.release_arguments();  // else who ended it has done so
   ended.drop_handle();
 }
 
-void stage_core::ready(cell& runnable) noexcept { stage_state::of(runnable).enqueue(runnable); }
+void stage_core::ready(cell& runnable) noexcept {
+  stage_state::note_ready(runnable);
+  stage_state::stage_of(runnable).enqueue(runnable);
+}
+
+void ready_cells::note_ready(cell& runnable) noexcept { stage_state::note_ready(runnable); }
 
 void ready_cells::send() noexcept {
   if (oldest_ == nullptr) return;
-  stage_state::of(*oldest_).enqueue(*newest_, *oldest_);
+  stage_state::stage_of(*oldest_).enqueue(*newest_, *oldest_);
   newest_ = oldest_ = nullptr;
   size_ = 0;
 }
@@ -135,7 +147,9 @@ void stage_state::wake_for_queue() noexcept {
     if ((word & runner_word::halted) != 0) return drain();
     int const active = runner_word::active_in(word);
     if (holds_back(word) && !may_exceed_.load()) return engine::instance().keep_watch();
-    if ((word & runner_word::waking) != 0 || active >= concurrency_.load(std::memory_order_relaxed)) return;
+    if ((word & runner_word::waking) != 0 || active >= concurrency_.load(std::memory_order_relaxed)) {
+      return engine::instance().keep_watch();  // whose ticks show a long wait, and which takes away runners back
+    }
     if (active > 0 && short_bodies_.load(std::memory_order_relaxed)) {
       // A runner is about to look; if a body holds it up after all, the watch will see that.
       engine::instance().keep_watch();
@@ -200,6 +214,13 @@ void stage_state::drain() noexcept {
   }
   // Whoever has ended the halt meanwhile may not have seen them: they were nowhere.
   if (keeps && (word_.load(std::memory_order_seq_cst) & runner_word::halted) == 0) wake_for_queue();
+  if (parked_.load() > 0) admit_parked();
+  refuse(unwanted);
+}
+
+void stage_state::refuse_one(cell& item) noexcept {
+  row unwanted;
+  unwanted.append(item);
   refuse(unwanted);
 }
 
@@ -215,6 +236,10 @@ void stage_state::refuse(row unwanted) noexcept {
       continue;
     }
     stage_state& core = of(*each);
+    if (core.route_ != nullptr) {
+      refuse_guest(*each);
+      continue;
+    }
     (void)each->run(core.cancelled_failure(*each));
     (void)core.finish(*each, runner_word::finished, false);
   }
@@ -225,11 +250,29 @@ void stage_state::refuse(row unwanted) noexcept {
 
 void stage_state::run() noexcept {
   word_.fetch_and(~runner_word::waking);
-  for (int served = 0;; ++served) {
+  stage_state* at = this;
+  for (int served = 0; at != nullptr;) {
+    bool const was_elsewhere = at != this;
+    at = at->serve(served);
+    if (at == nullptr && was_elsewhere && has_queued() && take_slot()) at = this;
+  }
+}
+
+// Serves this stage, in which the runner has a slot, until there is nothing to serve; returns another stage where an item
+// of a pipeline has led the runner, and its slot, there.
+stage_state* stage_state::serve(int& served) noexcept {
+  for (;; ++served) {
     bool const yield = served >= cells_before_yield && has_queued();
-    if (yield && (word_.fetch_or(runner_word::waking) & runner_word::waking) == 0) return post_runner();
+    if (yield && (word_.fetch_or(runner_word::waking) & runner_word::waking) == 0) {
+      post_runner();
+      return nullptr;
+    }
     cell* const next = next_cell();
-    if (next == nullptr) return;
+    if (next == nullptr) return nullptr;
+    if (is_guest(*next)) {
+      if (stage_state* const now = carry(*next, true); now != this) return now;
+      continue;
+    }
     cell* descendant = nullptr;
     if (takes_batches()) {
       descendant = run_batch(*next);
@@ -239,7 +282,7 @@ void stage_state::run() noexcept {
       word_.fetch_sub(runner_word::running);
       retry_later(*next);
     }
-    if (descendant != nullptr && !run_descendants(descendant)) return;
+    if (descendant != nullptr && !run_descendants(descendant)) return nullptr;
   }
 }
 
@@ -255,6 +298,7 @@ cell* stage_state::next_cell() noexcept {
     if (refused) continue;
     if (!std::exchange(lingered, true) && linger()) continue;
     std::uint64_t const word = word_.fetch_sub(runner_word::active) - runner_word::active;
+    if (parked_.load() > 0) admit_parked();
     bool const held_back = holds_back(word) && !may_exceed_.load();
     if (held_back) engine::instance().keep_watch();
     if ((!has_queued() || held_back) && returning_.load() == 0) {
@@ -278,10 +322,9 @@ cell* stage_state::pop(row& unwanted, bool& slot_is_gone) noexcept {
   if (takes_batches()) {
     found = take_batch(unwanted);
   } else {
-    while ((found = take_ready()) != nullptr && is_unwanted(*found)) unwanted.append(*found);
+    while ((found = take_ready()) != nullptr && (is_unwanted(*found) || !start(*found))) unwanted.append(*found);
   }
   if (found == nullptr) return nullptr;
-  found->started_.store(true, std::memory_order_relaxed);
   bool wake = false;
   std::uint64_t changed = 0;
   do {
@@ -305,14 +348,15 @@ bool stage_state::linger() const noexcept {
 }
 
 // Runs the body; false when the item is to be tried again later.
-bool stage_state::execute(cell& runnable, bool has_slot) noexcept {
-  bool const sampled = runnable.index() % sampled_every == 0;
-  auto const start = sampled ? std::chrono::steady_clock::now() : std::chrono::steady_clock::time_point{};
+bool stage_state::execute(cell& runnable, bool has_slot, bool directly) noexcept {
+  moment const ready = directly ? moment{} : moment{runnable.ready_at_low_, runnable.ready_at_high_};
+  auto const timed = directly ? timer_.start_at_once(runnable.index()) : timer_.start(ready, runnable.index());
   fetch_dependent(runnable);
   entered_body const here{*this, runnable, 0, has_slot};
   bool const is_over = runnable.run(nullptr);
-  if (sampled) {
-    bool const is_short = std::chrono::steady_clock::now() - start < short_body;
+  auto const sampled = timer_.end(timed, ready, !runnable.failure_inherited_);
+  if (sampled.count() >= 0) {
+    bool const is_short = sampled < short_body;
     bool const was_short = short_bodies_.load(std::memory_order_relaxed);
     // One long body among short ones may have met a context switch.
     int const long_ones = is_short ? 0 : long_bodies_.load(std::memory_order_relaxed) + 1;
@@ -327,7 +371,11 @@ void stage_state::execute_batch(cell& first, bool has_slot, row& done, row& late
   std::uint32_t items = 0;
   for (cell const* each = &first; each != nullptr; each = each->next_) ++items;
   entered_body const here{*this, first, items, has_slot};  // a cancel concerns all of its items, or none
+  // Timed as one item: the first has waited longest.
+  moment const ready{first.ready_at_low_, first.ready_at_high_};
+  auto const timed = timer_.start(ready, first.index());
   batch_body_.load(std::memory_order_relaxed)->run(*this, {.first = &first, .last = nullptr}, done, later);
+  (void)timer_.end(timed, ready, true);
 }
 
 void stage_core::run_inline(cell& runnable) noexcept {
@@ -343,27 +391,35 @@ void stage_core::run_inline(cell& runnable) noexcept {
   }
   if (unwanted.first != nullptr) return stage_state::refuse(unwanted);
   self.word_.fetch_add(runner_word::running);
-  while (!(self.takes_batches() ? self.execute_alone(runnable) : self.execute(runnable, false))) {
-    {
-      std::unique_lock lock{self.room_mutex_};
-      self.room_.wait_for(lock, self.delay_after(runnable.failed_attempts()),
-                          [&] { return self.is_cancelled(runnable); });
-    }
-    if (!self.is_cancelled(runnable)) continue;
-    (void)runnable.run(self.cancelled_failure(runnable));  // it keeps the failure of the last attempt
-    break;
+  while (!(self.takes_batches() ? self.execute_alone(runnable) : self.execute(runnable, false)) &&
+         self.await_attempt(runnable)) {
+    continue;
   }
   (void)self.finish(runnable, runner_word::finished - runner_word::running, false);
 }
 
 // ---- attempts
 
+// Blocks until it is time to try an item of an inline stage again; false when it has ended meanwhile, as a cancelled one
+// whose last attempt failed.
+bool stage_state::await_attempt(cell& failed) noexcept {
+  {
+    std::unique_lock lock{room_mutex_};
+    room_.wait_for(lock, delay_after(failed.failed_attempts()), [&] { return is_cancelled(failed); });
+  }
+  if (!is_cancelled(failed)) return true;
+  (void)failed.run(cancelled_failure(failed));
+  return false;
+}
+
 bool stage_core::tries_again(cell const& failed) const noexcept {
   return !static_cast<stage_state const&>(*this).is_cancelled(failed);
 }
 
-void stage_core::count_retry() noexcept {
-  static_cast<stage_state&>(*this).retried_.fetch_add(1, std::memory_order_relaxed);
+void stage_core::count_retry(cell const& of) noexcept {
+  auto& self = static_cast<stage_state&>(*this);
+  self.retried_.fetch_add(1, std::memory_order_relaxed);
+  if (self.is_guest(of)) stage_state::of(of).retried_.fetch_add(1, std::memory_order_relaxed);
 }
 
 std::chrono::milliseconds stage_state::delay_after(int attempts) const noexcept {
@@ -372,22 +428,34 @@ std::chrono::milliseconds stage_state::delay_after(int attempts) const noexcept 
 
 // Without memory to wait in, the time has come.
 void stage_state::retry_later(cell& failed) noexcept {
-  std::uint64_t const ticket = failed.place_.ticket;
+  failed.set_ready_at(0, 0);  // the wait for another attempt is no wait for a slot
+  note const noted = note_of(failed);
   auto const due = delayed_cells::clock::now() + delay_after(failed.failed_attempts());
-  if (!engine::instance().delay(failed, due)) return enqueue(failed);
-  if (is_cancelled(ticket)) end_delayed();  // by somebody who looked for it too early
+  if (!engine::instance().delay(failed, due)) return retry(failed);
+  if (is_cancelled(noted)) end_delayed();  // by somebody who looked for it too early
+  if (parked_.load() > 0) admit_parked();
+}
+void stage_state::retry(cell& waiting) noexcept {
+  stage_state& core = stage_of(waiting);
+  if (core.is_guest(waiting)) core.wait_in_queue(waiting);
+  else core.enqueue(waiting);
 }
 
 // Ends cancelled cells that wait for their next attempt, with the failure of the last one.
 void stage_state::end_delayed() noexcept {
+  if (route_ != nullptr) {
+    for (stage_core* const each : route_->stages()) static_cast<stage_state*>(each)->end_delayed();
+    return;
+  }
   if (backoff_.count() == 0 || node_.load(std::memory_order_acquire) == nullptr) return;  // there can be none
   row ended;
-  engine::instance().take_delayed([this](cell const& each) { return &of(each) == this && is_cancelled(each); },
+  engine::instance().take_delayed([this](cell const& each) { return &stage_of(each) == this && is_cancelled(each); },
                                   [&ended](cell& each) { ended.append(each); });
   while (cell* const each = ended.take()) {
     if (takes_batches()) batching_.end_apart();
     each->release_arguments();
-    (void)finish(*each, runner_word::finished, false);
+    if (is_guest(*each)) end_guest(*each);
+    else (void)finish(*each, runner_word::finished, false);
   }
 }
 
@@ -421,6 +489,7 @@ cell* stage_state::finish(cell& ended, std::uint64_t change, bool in_runner) noe
   timed_waits::notify_if_any(&ended);
 
   if (blocked_.load(std::memory_order_relaxed) > 0) tell_of_room(word);
+  if (parked_.load() > 0) admit_parked();
   // The last things that are done with this core: its stage may end, and it may become another's.
   if (runner_word::active_in(change) != 0) slot_released(word);
   else if ((word & runner_word::halted) != 0) word_.notify_all();
@@ -463,8 +532,7 @@ bool stage_state::enter_directly(cell& runnable) noexcept {
 // Runs a cell of a later stage, and what becomes ready by it. This runner's slot may be given to another one meanwhile:
 // false then.
 bool stage_state::run_descendants(cell* next) noexcept {
-  away_.fetch_add(1, std::memory_order_seq_cst);
-  if ((word_.load(std::memory_order_seq_cst) & runner_word::halted) != 0) give_back_away_slots();
+  go_away();
   while (next != nullptr) {
     stage_state& core = of(*next);
     if (next->ended_.load(std::memory_order_acquire)) {
@@ -473,7 +541,7 @@ bool stage_state::run_descendants(cell* next) noexcept {
       core.slot_released(core.word_.fetch_sub(change) - change);
       break;
     }
-    if (!core.execute(*next)) {
+    if (!core.execute(*next, true, true)) {
       constexpr std::uint64_t change = runner_word::active + runner_word::running;
       core.slot_released(core.word_.fetch_sub(change) - change);
       core.retry_later(*next);
@@ -484,8 +552,17 @@ bool stage_state::run_descendants(cell* next) noexcept {
   return recall_runner();
 }
 
+// From here on this runner's slot can be taken for what waits here. The watch sees to that if the runner stays away: it is
+// awake, and whoever comes later wakes it.
+void stage_state::go_away() noexcept {
+  away_.fetch_add(1, std::memory_order_seq_cst);
+  if ((word_.load(std::memory_order_seq_cst) & runner_word::halted) != 0) give_back_away_slots();
+  engine::instance().keep_watch();
+}
+
 void stage_state::rescue() noexcept {
   constexpr std::uint64_t not_now = runner_word::waking | runner_word::halted;
+  if (returning_.load() > 0 && recall_runner()) return leave_slot();
   if (!has_queued()) return;
   if (take_slot(runner_word::waking, not_now)) return post_runner();
   if ((word_.load() & not_now) != 0) return;
@@ -559,10 +636,13 @@ slot_given_back::slot_given_back() noexcept {
   items_ = found->items;
   if (items_ > 0) owner_->batching_.begin_waiting(items_);
   owner_->leave_slot();
+  owner_->waiting_bodies_.fetch_add(1);
+  if (owner_->parked_.load() > 0) owner_->admit_parked();
   if (items_ > 0) owner_->look_for_last_batch();
 }
 slot_given_back::~slot_given_back() {
   if (owner_ == nullptr) return;
+  owner_->waiting_bodies_.fetch_sub(1);
   owner_->regain_slot();
   if (items_ > 0) owner_->batching_.end_waiting(items_);
 }
@@ -582,6 +662,7 @@ void stage_state::regain_slot() noexcept {
     (last_returning_ != nullptr ? last_returning_->next : first_returning_) = &here;
     last_returning_ = &here;
   }
+  if (away_.load() > 0) engine::instance().keep_watch();
   // NOLINTNEXTLINE(clang-analyzer-core.StackAddressEscape): hand_slot_on() takes `here` out of the list before it ends
   here.granted.sleep();
 }

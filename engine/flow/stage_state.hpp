@@ -4,8 +4,11 @@
 #include "engine/flow/batching.hpp"
 #include "engine/flow/order_list.hpp"
 #include "engine/flow/runner_word.hpp"
+#include "engine/observe/explain.hpp"
+#include "engine/observe/stage_timer.hpp"
 
 #include <penstock/detail/adaptive_mutex.hpp>
+#include <penstock/detail/pipeline_core.hpp>
 #include <penstock/detail/stage_core.hpp>
 
 #include <algorithm>
@@ -85,12 +88,17 @@ class stage_state final : public stage_core {
 
   /// The serials of the stages that items have come from.
   [[nodiscard]] std::vector<std::uint32_t> upstreams() const;
+  /// What explain() is to know. With the registry's mutex held, so that the core does not become another stage's.
+  [[nodiscard]] stage_figures figures() const;
+  /// Whether items of pipelines come in without regard to the capacity, as they could wait for each other otherwise.
+  [[nodiscard]] bool overflows() const noexcept { return overflows_.load(); }
+  void let_overflow() noexcept { overflows_ = true; }
   /// Lets a cell of a gather be gathered again.
   static void put_back(cell& gathered) noexcept { order_list::put_back(gathered); }
   /// Gives up a gathered, finished cell.
   static void pass(cell& done) noexcept { of(done).order_.pass(done); }
   /// The time for a cell's next attempt has come.
-  static void retry(cell& waiting) noexcept { of(waiting).enqueue(waiting); }
+  static void retry(cell& waiting) noexcept;
 
  private:
   friend class cell;
@@ -100,6 +108,7 @@ class stage_state final : public stage_core {
   friend class slot_given_back;
   friend class cell_reader;
   friend class batch_wanted;
+  friend class pipeline_core;
   struct returning_body;
   using row = cell_row;
 
@@ -108,14 +117,29 @@ class stage_state final : public stage_core {
   enum class admission : std::uint8_t { taken, full, refused };
 
   // The scattering side.
-  [[nodiscard]] admission take_place(std::uint64_t& ticket, std::size_t bytes, bool bounded = true);
+  [[nodiscard]] admission take_place(std::uint64_t& ticket, std::size_t bytes, bool bounded);
   [[nodiscard]] admission take_ticket(std::uint64_t& ticket, bool bounded);
   [[nodiscard]] bool take_bytes(std::size_t bytes, bool bounded) noexcept;
   [[nodiscard]] place place_of(std::uint64_t ticket);
   [[nodiscard]] item_place place_of(std::uint64_t ticket, std::size_t bytes);
   [[nodiscard]] bool retract(std::uint64_t ticket) noexcept;
   void give_back(place const& unused) noexcept;
-  [[nodiscard]] std::uint64_t wait_for_room(std::size_t bytes);
+  // What a scatter asks for: a ticket, or, for an item of the pipeline `home`, room.
+  struct request {
+    stage_state const* home = nullptr;
+    std::size_t bytes = 0;
+    std::uint64_t ticket = 0;
+    std::uint32_t cancellations = 0;  // so far, when the room was granted
+  };
+  [[nodiscard]] admission take(request& wanted, bool bounded = true) {
+    return wanted.home == nullptr ? take_place(wanted.ticket, wanted.bytes, bounded) : take_room(wanted, bounded);
+  }
+  [[nodiscard]] admission wait_for_room(request& wanted);
+  [[nodiscard]] bool is_full(std::uint32_t total, std::uint32_t capacity) noexcept;
+  // Guests that go first when there is room.
+  [[nodiscard]] std::uint32_t parked() const noexcept {
+    return static_cast<std::uint32_t>(parked_.load(std::memory_order_relaxed));
+  }
   [[noreturn]] void throw_refused() const;
   void join_engine();
   void refuse_items(intake why) noexcept;
@@ -128,7 +152,8 @@ class stage_state final : public stage_core {
   [[nodiscard]] bool is_needed_by_this_thread() const;
   void check_gather() const;
   [[nodiscard]] std::uint32_t in_flight(std::uint64_t word) const noexcept {
-    return static_cast<std::uint32_t>(order_.total(order_.next_ticket())) - runner_word::finished_in(word);
+    return static_cast<std::uint32_t>(order_.total(order_.next_ticket()) + guests_.load()) -
+           runner_word::finished_in(word);
   }
 
   // Ready cells.
@@ -140,14 +165,19 @@ class stage_state final : public stage_core {
   }
   void enqueue(cell& runnable) noexcept { enqueue(runnable, runnable); }
   void enqueue(cell& newest, cell& oldest) noexcept;
+  static void note_ready(cell& runnable) noexcept {
+    moment const now = stage_of(runnable).timer_.ready(runnable.index());
+    runnable.set_ready_at(now.low(), now.high());
+  }
   void wake_for_queue() noexcept;
   void post_runner() noexcept;
   [[nodiscard]] cell* take_ready() noexcept;
   [[nodiscard]] cell* oldest_ready() noexcept;
   static void fetch_dependent(cell const& input) noexcept;
   [[nodiscard]] bool is_unwanted(cell& queued) const noexcept;
+  [[nodiscard]] bool start(cell& queued) const noexcept;
   [[nodiscard]] bool is_cancelled(std::uint64_t ticket) const noexcept;
-  [[nodiscard]] bool is_cancelled(cell const& asked) const noexcept { return is_cancelled(asked.place_.ticket); }
+  [[nodiscard]] bool is_cancelled(cell const& asked) const noexcept { return is_cancelled(note_of(asked)); }
   void drain() noexcept;
   void forget_old_cancellation() noexcept;
   static void let_go(cell& ended) noexcept;
@@ -185,12 +215,52 @@ class stage_state final : public stage_core {
     std::uint32_t const bodies = runner_word::running_in(word);
     return takes_batches() ? std::max(bodies, batching_.running()) : bodies;
   }
+  // Items of pipelines: guests of the stages that they pass. Their cells belong to a core of the pipeline's, their home.
+  // What tells whether an item was cancelled; for those who must not look at its cell any more.
+  struct note {
+    stage_state const* home;
+    std::uint64_t ticket;
+    std::uint32_t cancellations;  // of a guest
+  };
+  [[nodiscard]] static note note_of(cell const& asked) noexcept;
+  [[nodiscard]] bool is_cancelled(note const& asked) const noexcept {
+    if (asked.home == this) return is_cancelled(asked.ticket);
+    return retired_.load() || asked.cancellations != cancellations_.load() || asked.home->is_cancelled(asked.ticket);
+  }
+  [[nodiscard]] bool is_guest(cell const& asked) const noexcept { return &of(asked) != this; }
+  // The stage in which an item runs and waits.
+  [[nodiscard]] static stage_state& stage_of(cell const& asked) noexcept {
+    stage_state& core = of(asked);
+    return core.route_ == nullptr ? core : static_cast<stage_state&>(*asked.way()->at);
+  }
+  enum class arrival : std::uint8_t { runs, is_queued, finds_no_room, is_refused };
+  [[nodiscard]] admission take_room(request& wanted, bool bounded) noexcept;
+  void give_room_back() noexcept;
+  [[nodiscard]] bool is_overfull() const noexcept;
+  [[nodiscard]] bool refuses_guests() const noexcept {
+    intake const now = intake_.load();
+    return now == intake::cancelled || now == intake::too_many_errors || retired_.load();
+  }
+  [[nodiscard]] arrival arrive(cell& item, bool may_run) noexcept;
+  void wait_in_queue(cell& item) noexcept;
+  void park(cell& item) noexcept;
+  void admit_parked() noexcept;
+  [[nodiscard]] cell* take_parked() noexcept;
+  [[nodiscard]] stage_state* carry(cell& item, bool in_runner) noexcept;
+  void run_guest_inline(cell& item) noexcept;
+  static void refuse_one(cell& item) noexcept;
+  static void refuse_guest(cell& item) noexcept;
+  static void end_guest(cell& item) noexcept;
+  void left(std::uint64_t word, bool slot_freed) noexcept;
+  void end_resting(cell& item) noexcept;
 
   // Running.
+  [[nodiscard]] stage_state* serve(int& served) noexcept;
   [[nodiscard]] cell* next_cell() noexcept;
   [[nodiscard]] cell* pop(row& unwanted, bool& slot_is_gone) noexcept;
   [[nodiscard]] bool linger() const noexcept;
-  [[nodiscard]] bool execute(cell& runnable, bool has_slot = true) noexcept;
+  [[nodiscard]] bool execute(cell& runnable, bool has_slot = true, bool directly = false) noexcept;
+  [[nodiscard]] bool await_attempt(cell& failed) noexcept;
   void retry_later(cell& failed) noexcept;
   [[nodiscard]] std::chrono::milliseconds delay_after(int attempts) const noexcept;
   void count_failure(cell const& ended) noexcept;
@@ -198,6 +268,7 @@ class stage_state final : public stage_core {
   void tell_of_room(std::uint64_t word) noexcept;
   [[nodiscard]] bool enter_directly(cell& runnable) noexcept;
   [[nodiscard]] bool run_descendants(cell* next) noexcept;
+  void go_away() noexcept;
   [[nodiscard]] bool recall_runner() noexcept;
   void give_back_away_slots() noexcept;
   static void refuse(row unwanted) noexcept;
@@ -225,10 +296,17 @@ class stage_state final : public stage_core {
   std::atomic<bool> results_differ_{false};       // in size, so their bytes are counted
   std::atomic<batch_body*> batch_body_{nullptr};  // null where the body takes single items
   std::atomic<runner_node*> node_{nullptr};       // set at the first scatter, kept when the core is used again
+  stage_timer timer_;                             // kept likewise
   std::atomic<bool> short_bodies_{false};         // they take less time than it takes to wake a thread
   // Items with earlier tickets are cancelled; written under ready_mutex_.
   std::atomic<std::uint64_t> cancelled_before_{order_list::no_ticket};
   std::atomic<int> blocked_{0};                     // threads in wait_for_room()
+  std::atomic<int> parked_{0};                      // guests that wait for room; written under ready_mutex_
+  std::atomic<int> sent_on_{0};                     // items that count here and are parked in front of another stage
+  std::atomic<int> waiting_bodies_{0};              // which have given their slots away
+  std::atomic<int> pipelines_{0};                   // that pass the stage
+  std::atomic<bool> overflows_{false};              // see overflows()
+  std::atomic<std::uint32_t> cancellations_{0};     // so far; written under ready_mutex_
   std::atomic<std::uint32_t> news_for_readers_{0};  // counts what may let a reader go on
 
   // Whoever charges discharges, also after the stage has gone: the first two are never reset.
@@ -239,6 +317,7 @@ class stage_state final : public stage_core {
   // The scattering side.
   order_list order_;
   std::atomic<std::uint32_t> finished_seen_{0};  // a late copy, so that scatter rarely reads the running side
+  std::atomic<std::uint64_t> guests_{0};         // so far
   std::mutex mutable room_mutex_;
   std::condition_variable room_;
   bool looked_for_ = false;  // one of the threads that wait for room looks by itself; these guarded by room_mutex_
@@ -252,10 +331,12 @@ class stage_state final : public stage_core {
 
   // The running side.
   alignas(64) std::atomic<std::uint64_t> word_{0};  // see runner_word
-  adaptive_mutex ready_mutex_;
+  adaptive_mutex mutable ready_mutex_;
   std::atomic<cell*> first_ready_{nullptr};    // these written under ready_mutex_
   returning_body* first_returning_ = nullptr;  // bodies that wait for a slot again, oldest first
   returning_body* last_returning_ = nullptr;
+  cell* first_parked_ = nullptr;  // guests that wait for room, oldest first, through their next_
+  cell* last_parked_ = nullptr;
   std::atomic<int> returning_{0};    // their number
   std::atomic<int> away_{0};         // runners that serve later stages at present
   std::atomic<int> long_bodies_{0};  // samples in a row

@@ -30,6 +30,16 @@ duration_summary histogram::summary() const noexcept {
           .max = std::chrono::nanoseconds{longest}};
 }
 
+histogram::sums histogram::sum() const noexcept {
+  sums found;
+  for (std::size_t i = 0; i < bucket_count; ++i) {
+    std::uint64_t const count = buckets_[i].load(std::memory_order_relaxed);
+    found.count += count;
+    found.time += std::chrono::nanoseconds{count * (first_of(i) + width_of(i) / 2)};
+  }
+  return found;
+}
+
 void histogram::clear() noexcept {
   for (auto& each : buckets_) each.store(0, std::memory_order_relaxed);
   longest_.store(0, std::memory_order_relaxed);

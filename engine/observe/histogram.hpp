@@ -43,6 +43,13 @@ class histogram {
   /// is the last in rank.
   [[nodiscard]] duration_summary summary() const noexcept;
 
+  struct sums {
+    std::uint64_t count = 0;
+    std::chrono::nanoseconds time{0};
+  };
+  /// All durations together, each taken as the middle of its bucket.
+  [[nodiscard]] sums sum() const noexcept;
+
   /// Not while others record: what they record then may remain in part.
   void clear() noexcept;
 

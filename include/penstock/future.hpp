@@ -107,6 +107,8 @@ class future {
  private:
   template <class Signature>
   friend class thread_stage;
+  template <class Signature>
+  friend class pipeline;
   friend class detail::promised<T>;
   friend detail::cell_handle<detail::result_cell<T>> detail::cell_of<T>(future<T> const&);
   friend detail::cell_handle<detail::result_cell<T>> detail::cell_of<T>(future<T>&&);

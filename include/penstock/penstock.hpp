@@ -7,6 +7,7 @@
 #include <penstock/future.hpp>
 #include <penstock/gather_options.hpp>
 #include <penstock/outcome.hpp>
+#include <penstock/pipeline.hpp>
 #include <penstock/size_bytes.hpp>
 #include <penstock/stage_options.hpp>
 #include <penstock/thread_stage.hpp>

@@ -4,6 +4,7 @@
 #include <penstock/batch.hpp>
 #include <penstock/detail/batch_body.hpp>
 #include <penstock/detail/call.hpp>
+#include <penstock/detail/gathering.hpp>
 #include <penstock/detail/signature.hpp>
 #include <penstock/detail/stage_core.hpp>
 #include <penstock/detail/time.hpp>
@@ -57,6 +58,8 @@ template <class Signature>
 class thread_stage;
 template <class Signature>
 class graph_stage;
+template <class Signature>
+class pipeline;
 
 template <class R, class... P>
 class thread_stage<R(P...)> {
@@ -82,7 +85,7 @@ class thread_stage<R(P...)> {
   thread_stage(stage_options const& options, Body&& body)
       : body_{std::make_unique<stored<std::decay_t<Body>>>(std::forward<Body>(body))},
         core_{(check_attempts<Body>(options.attempts),
-               &detail::stage_core::open(options, body_.get(), sizes(), body_->as_batch_body()))} {}
+               &detail::stage_core::open(options, body_.get(), sizes(), nullptr, body_->as_batch_body()))} {}
   template <class Body>
     requires accepts<Body>
   thread_stage(int concurrency, Body&& body)
@@ -142,33 +145,20 @@ class thread_stage<R(P...)> {
   /// goes to one. A cancelled stage can be used again after it.
   /// Throws gather_error<result_type>, which holds all outcomes, when an item has failed, and would_deadlock inside a body
   /// of this stage, or of one that items have come here from.
-  auto gather(gather_options const& options = {})
-      -> std::conditional_t<std::is_void_v<result_type>, void, std::vector<result_type>> {
-    detail::cell_batch batch = core_->detach();
-    return results_of(batch, batch.wait_all(options.progress));
+  auto gather(gather_options const& options = {}) -> detail::gathered<result_type> {
+    return detail::gather<result_type>(*core_, *core_, options);
   }
 
   /// The same, but gives up after `timeout`: then it returns nothing (false for a body that returns void), and has taken
   /// nothing. Items that other threads scatter meanwhile are not waited for.
   template <class Rep, class Period>
-  [[nodiscard]] auto gather_for(std::chrono::duration<Rep, Period> timeout)
-      -> std::conditional_t<std::is_void_v<result_type>, bool, std::optional<std::vector<result_type>>> {
-    std::optional<detail::cell_batch> batch = core_->detach_finished(detail::deadline_after(timeout));
-    if constexpr (std::is_void_v<result_type>) {
-      if (batch) results_of(*batch, batch->wait_all());
-      return batch.has_value();
-    } else {
-      if (!batch) return std::nullopt;
-      return results_of(*batch, batch->wait_all());
-    }
+  [[nodiscard]] auto gather_for(std::chrono::duration<Rep, Period> timeout) -> detail::gathered_in_time<result_type> {
+    return detail::gather_until<result_type>(*core_, *core_, detail::deadline_after(timeout));
   }
 
   /// The same as gather() with a value or an error for every item. Does not throw for items.
   [[nodiscard]] std::vector<outcome<result_type>> outcomes() {
-    detail::cell_batch batch = core_->detach();
-    (void)batch.wait_all();
-    core_->reopen();
-    return outcomes_of(std::move(batch));
+    return detail::gather_outcomes<result_type>(*core_, *core_);
   }
 
   /// Scatters the elements of a source, read when there is room for them, and returns their outcomes in its order: a
@@ -210,11 +200,20 @@ class thread_stage<R(P...)> {
 
   [[nodiscard]] stage_stats stats() const noexcept { return core_->stats(); }
 
+  /// What to change, in one paragraph: where the items of the chain that ends in this stage wait, for what, and the
+  /// .concurrency to try (or that none would help: the source is slow, the processors are busy, the bodies are short).
+  /// The chain is this stage and those whose futures have come here, directly or through others; what has been destroyed
+  /// is left out, and the text says what else it does not know. It rests on all items since the stages were constructed,
+  /// and needs some tens of them. Ask before the stages are destroyed, also while items run. The wording may change.
+  [[nodiscard]] std::string explain() const { return core_->explain(); }
+
  private:
   template <class Other>
   friend class graph_stage;
   template <class Stage, std::ranges::view Source, class Window>
   friend class detail::source_reader;
+  template <class Other>
+  friend class pipeline;
 
   template <class Body>
   struct stored_as {
@@ -324,79 +323,17 @@ class thread_stage<R(P...)> {
     else return std::apply(create_one, std::forward<Element>(element));
   }
 
-  // Makes the cell for these arguments and passes it to `start`.
+  // Makes the cell for these arguments and passes it to `start`, which does not throw.
   template <class Start, class... A>
   auto create(detail::item_place const& at, Start const& start, A&&... arguments) {
-    using parameters = detail::type_list<P...>;
-    using unpacked = detail::matching<true, parameters, detail::type_list<>, 0, A...>;
-    using whole = detail::matching<false, parameters, detail::type_list<>, 0, A...>;
-    static_assert(unpacked::fits || whole::fits,
-                  "scatter: the arguments do not fill the body's parameters one for one (the future of a tuple fills "
-                  "one parameter an element, the future of void none)");
-    if constexpr (!unpacked::fits || std::is_same_v<typename unpacked::holders, typename whole::holders>) {
-      return create_as<typename whole::holders>(at, start, std::forward<A>(arguments)...);
-    } else {
-      if (core_->unpacks()) {
-        return create_as<typename unpacked::holders>(at, start, std::forward<A>(arguments)...);
-      }
-      if constexpr (whole::fits) {
-        return create_as<typename whole::holders>(at, start, std::forward<A>(arguments)...);
-      } else {
-        core_->dismiss(at);
-        throw std::invalid_argument{"stage '" + *core_->name() +
-                                    "': a future's tuple would fill several parameters, but the stage has "
-                                    ".unpack = false; let the body take the tuple, or leave .unpack out"};
-      }
-    }
-  }
-
-  template <class Holders, class Start, class... A>
-  auto create_as(detail::item_place const& at, Start const& start, A&&... arguments) {
-    using call = detail::call<R(P...), Holders>;
-    call* created = nullptr;
     try {
-      created = &call::create(*core_, at, std::forward<A>(arguments)...);
-    } catch (...) {
+      return detail::with_holders<detail::type_list<P...>, A...>(*core_, [&]<class Holders>(Holders) {
+        return start(detail::call<R(P...), Holders>::create(*core_, at, std::forward<A>(arguments)...));
+      });
+    } catch (...) {  // not from `start`
       core_->dismiss(at);
       throw;
     }
-    return start(*created);
-  }
-
-  // What gather() returns or throws, for a batch that is finished.
-  auto results_of(detail::cell_batch& batch, bool all_good) {
-    core_->reopen();
-    if (!all_good) {
-      stage_error base = batch.failure();
-      throw gather_error<result_type>{std::move(base), outcomes_of(std::move(batch))};
-    }
-    if constexpr (std::is_void_v<result_type>) {
-      for (; !batch.empty(); batch.pop()) continue;
-    } else {
-      std::vector<result_type> results;
-      results.reserve(batch.size());
-      for (; !batch.empty(); batch.pop()) {
-        if (!batch.front().was_dropped() && !core_->discards()) results.push_back(take_result(batch.front()));
-      }
-      return results;
-    }
-  }
-
-  // The result of a gathered cell.
-  static typename detail::result_cell<result_type>::stored take_result(detail::cell& finished) {
-    return static_cast<detail::result_cell<result_type>&>(finished).take(finished.no_handle());
-  }
-
-  std::vector<outcome<result_type>> outcomes_of(detail::cell_batch batch) const {
-    std::vector<outcome<result_type>> outcomes;
-    outcomes.reserve(batch.size());
-    for (; !batch.empty(); batch.pop()) {
-      detail::cell& finished = batch.front();
-      if (core_->discards() && !finished.has_failed()) continue;
-      if (finished.failed()) outcomes.emplace_back(finished.index(), finished.error());
-      else outcomes.emplace_back(finished.index(), take_result(finished));
-    }
-    return outcomes;
   }
 
   std::unique_ptr<detail::erased_body<R, P...>> body_;

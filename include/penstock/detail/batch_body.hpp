@@ -138,7 +138,7 @@ class stored_batch_body final : public erased_body<R, P>, public batch_body {
     int number = 0;
     do {
       number = item_cell.failed_attempts() + 1;
-      if (number > 1) stage.count_retry();
+      if (number > 1) stage.count_retry(item_cell);
       try {
         lend({&one, 1}, number >= stage.attempts());
         if constexpr (std::is_void_v<made>) {

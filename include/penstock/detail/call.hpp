@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <penstock/detail/argument.hpp>
 #include <penstock/detail/block_pool.hpp>
+#include <penstock/detail/call_arguments.hpp>
 #include <penstock/detail/cell.hpp>
 #include <penstock/detail/signature.hpp>
 #include <penstock/detail/stage_core.hpp>
 
-#include <array>
-#include <cstddef>
 #include <memory>
-#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -45,30 +42,6 @@ class stored_body final : public erased_body<R, P...> {
   }
 
   Body body_;
-};
-
-/// Which holders keep arguments A... for parameters P..., in order, and whether they fill them exactly.
-template <bool Unpack, class Parameters, class Holders, std::size_t At, class... A>
-struct matching;
-
-template <bool Unpack, class... P, class... H, std::size_t At>
-struct matching<Unpack, type_list<P...>, type_list<H...>, At> {
-  static constexpr bool fits = At == sizeof...(P);
-  using holders = type_list<H...>;
-};
-template <bool Unpack, class... P, class... H, std::size_t At, class First, class... Rest>
-  requires(At <= sizeof...(P))
-struct matching<Unpack, type_list<P...>, type_list<H...>, At, First, Rest...> {
-  using first = typename holder_of<Unpack, First, At, P...>::type;
-  using next = matching<Unpack, type_list<P...>, type_list<H..., first>, At + first::parameters, Rest...>;
-  static constexpr bool fits = next::fits;
-  using holders = typename next::holders;
-};
-template <bool Unpack, class... P, class... H, std::size_t At, class First, class... Rest>
-  requires(At > sizeof...(P))
-struct matching<Unpack, type_list<P...>, type_list<H...>, At, First, Rest...> {
-  static constexpr bool fits = false;
-  using holders = type_list<H...>;
 };
 
 /// A cell whose parameter can be one item of a batch, whatever holds its argument.
@@ -119,9 +92,9 @@ template <class Call, class R, class P>
   requires is_batchable<R, P>
 class call_base<Call, R, P> : public batch_item<R, P> {
  public:
-  [[nodiscard]] bool has_failed_input() const noexcept final { return self().gravest_input() != nullptr; }
+  [[nodiscard]] bool has_failed_input() const noexcept final { return self().arguments_.gravest_input() != nullptr; }
   [[nodiscard]] P& lend_item(std::optional<P>& own, bool changed, bool last) final {
-    return const_cast<Call&>(self()).lend_first(last).place(own, changed);
+    return const_cast<Call&>(self()).arguments_.lend_first(last).place(own, changed);
   }
 
  protected:
@@ -150,8 +123,14 @@ class call<R(P...), type_list<H...>> final : public call_base<call<R(P...), type
     call* created = nullptr;
     try {
       created = ::new (block) call(stage, taken, std::forward<A>(arguments)...);
-      created->check_attempts();
-      created->claim();
+      if constexpr (!arguments::survive_in_batch()) {
+        if (stage.batch_limit() > 1) stage.throw_not_repeatable();
+      }
+      if constexpr (!arguments::survive()) {
+        bool const survive = arguments::survive_in_batch() && stage.batch_limit() > 0;
+        if (stage.attempts() > 1 && !survive) stage.throw_not_repeatable();
+      }
+      created->arguments_.claim(*created);
       return *created;
     } catch (...) {
       if (created != nullptr) created->~call();
@@ -163,65 +142,36 @@ class call<R(P...), type_list<H...>> final : public call_base<call<R(P...), type
   /// The call may run from now on, as soon as its inputs are there.
   void submit() noexcept {
     if (this->stage().runs_inline()) run_inline();
-    else if (subscribe()) stage_core::ready(*this);
+    else if (arguments_.subscribe(*this)) stage_core::ready(*this);
   }
   /// The same for one of many calls: it starts when `batch` is told to send what is ready.
   void submit(ready_cells& batch) noexcept {
     if (this->stage().runs_inline()) run_inline();
-    else if (subscribe()) batch.add(*this);
+    else if (arguments_.subscribe(*this)) batch.add(*this);
   }
   /// Nobody will have a future of it; for a new cell.
   void without_future() noexcept { this->renounce_handle(); }
 
  private:
   using base = call_base<call, R, P...>;
+  using arguments = call_arguments<type_list<P...>, type_list<H...>>;
   friend base;
-  static constexpr bool is_charged = (H::is_charged || ...);
-  static constexpr std::size_t inputs = (std::size_t{0} + ... + H::inputs);
 
   template <class... A>
-  explicit call(stage_core& stage, item_place const& taken, A&&... arguments)
-      : base{stage, taken}, holders_(std::forward<A>(arguments)...) {
-    if constexpr (is_charged) bytes_ = taken.bytes;
+  explicit call(stage_core& stage, item_place const& taken, A&&... given)
+      : base{stage, taken}, arguments_{std::in_place, std::forward<A>(given)...} {
+    if constexpr (arguments::is_charged) bytes_ = taken.bytes;
   }
   ~call() = default;
 
-  // Whether all inputs are there already. If not, the cell may have run when this returns.
-  bool subscribe() noexcept {
-    if constexpr (inputs == 0) {
-      return true;
-    } else if constexpr (inputs == 1) {  // no count is needed
-      return std::apply([this](auto&... holder) { return (this->subscribe_only(holder) || ...); }, holders_);
-    } else {
-      std::apply([this](auto&... holder) { (holder.subscribe(*this), ...); }, holders_);
-      return this->notify() != nullptr;
-    }
-  }
-  template <class Holder>
-  bool subscribe_only(Holder& holder) noexcept {
-    if constexpr (Holder::inputs == 1) return !holder.subscribe_only(*this);
-    else return false;
-  }
-
   void run_inline() noexcept {
-    std::apply([](auto&... holder) { (holder.wait(), ...); }, holders_);
+    arguments_.wait();
     stage_core::run_inline(*this);
-  }
-
-  void claim() {
-    constexpr bool reserve = inputs > 1;  // one alone is never undone
-    try {
-      std::apply([this](auto&... holder) { (holder.claim(*this, reserve), ...); }, holders_);
-    } catch (...) {
-      if constexpr (reserve) std::apply([](auto&... holder) { (holder.unclaim(), ...); }, holders_);
-      throw;
-    }
-    if constexpr (reserve) std::apply([](auto&... holder) { (holder.commit(), ...); }, holders_);
   }
 
   bool run(failure_ptr refusal) noexcept override {
     bool over = true;
-    if (cell const* const failed = gravest_input(); failed != nullptr) {
+    if (cell const* const failed = arguments_.gravest_input(); failed != nullptr) {
       this->fail(failed->failed(), true);
     } else if (refusal == nullptr) {
       over = attempt();
@@ -238,9 +188,9 @@ class call<R(P...), type_list<H...>> final : public call_base<call<R(P...), type
     for (;;) {
       int const number = this->failed_attempts() + 1;
       bool const last = number >= stage.attempts();
-      if (number > 1) stage.count_retry();
+      if (number > 1) stage.count_retry(*this);
       try {
-        invoke(last, std::index_sequence_for<P...>{});
+        invoke(last);
         this->forget_failure();
         if constexpr (result_of<R>::may_drop) {
           if (!this->value_) this->fail(stage.dropped_failure(*this), false);
@@ -256,8 +206,8 @@ class call<R(P...), type_list<H...>> final : public call_base<call<R(P...), type
   }
 
   void release_arguments() noexcept override {
-    std::apply([](auto&... holder) { (holder.release(), ...); }, holders_);
-    if constexpr (is_charged) {
+    arguments_.release();
+    if constexpr (arguments::is_charged) {
       if (bytes_ != 0) this->stage().discharge_arguments(std::exchange(bytes_, 0));
     }
   }
@@ -267,72 +217,23 @@ class call<R(P...), type_list<H...>> final : public call_base<call<R(P...), type
     release_block(this, sizeof(call), alignof(call));
   }
 
-  cell const* gravest_input() const noexcept {
-    cell const* gravest = nullptr;
-    std::apply([&gravest](auto const&... holder) { ((gravest = graver(gravest, holder.failed())), ...); }, holders_);
-    return gravest;
-  }
-
-  // Where parameter K comes from: the holder, and the element of what it holds.
-  struct source {
-    std::size_t holder;
-    std::size_t element;
-  };
-  static constexpr std::array<source, sizeof...(P)> sources = [] {
-    std::array<source, sizeof...(P)> found{};
-    std::size_t at = 0;
-    std::size_t holder = 0;
-    [[maybe_unused]] auto const add = [&](std::size_t parameters) {
-      for (std::size_t element = 0; element < parameters; ++element) found[at++] = {holder, element};
-      ++holder;
-    };
-    (add(H::parameters), ...);
-    return found;
-  }();
-
-  template <std::size_t K>
-  using lent_to = decltype(std::declval<std::tuple_element_t<sources[K].holder, std::tuple<H...>>&>()
-                               .template lend<sources[K].element, std::tuple_element_t<K, std::tuple<P...>>>(true));
-
-  void check_attempts() const {
+  void invoke(bool last) {
     stage_core& stage = this->stage();
-    [&]<std::size_t... K>(std::index_sequence<K...>) {
-      if constexpr (!(lent_to<K>::survives_in_batch && ...)) {
-        if (stage.batch_limit() > 1) stage.throw_not_repeatable();
-      }
-      if constexpr (!(lent_to<K>::survives && ...)) {
-        if (stage.attempts() > 1 && !((stage.batch_limit() > 0 && lent_to<K>::survives_in_batch) && ...)) {
-          stage.throw_not_repeatable();
-        }
-      }
-    }(std::index_sequence_for<P...>{});
-  }
-
-  // What parameter 0 is lent by, for a batch.
-  auto lend_first(bool last) {
-    return std::get<sources[0].holder>(holders_)
-        .template lend<sources[0].element, std::tuple_element_t<0, std::tuple<P...>>>(last);
-  }
-
-  template <std::size_t... K>
-  void invoke([[maybe_unused]] bool last, std::index_sequence<K...>) {
-    // The values stay in their holders until the body has returned; `lent` objects only point to them.
-    auto parameters = std::tuple{std::get<sources[K].holder>(holders_).template lend<sources[K].element, P>(last)...};
-    auto& body = *static_cast<erased_body<R, P...>*>(this->stage().body());
+    auto& body = *static_cast<erased_body<R, P...>*>(stage.body());
     if constexpr (std::is_void_v<R>) {
-      body.call(this->stage(), std::get<K>(parameters).get()...);
+      arguments_.pass_to(last, body, stage);
       this->value_.emplace();
     } else if constexpr (result_of<R>::may_drop) {
-      this->value_ = body.call(this->stage(), std::get<K>(parameters).get()...);
+      this->value_ = arguments_.pass_to(last, body, stage);
       if (this->value_) this->note_result();
     } else {
-      this->value_.emplace(body.call(this->stage(), std::get<K>(parameters).get()...));
+      this->value_.emplace(arguments_.pass_to(last, body, stage));
       this->note_result();
     }
   }
 
-  [[no_unique_address]] std::tuple<H...> holders_;
-  [[no_unique_address]] std::conditional_t<is_charged, std::size_t, std::tuple<>> bytes_{};
+  [[no_unique_address]] arguments arguments_;
+  [[no_unique_address]] std::conditional_t<arguments::is_charged, std::size_t, std::tuple<>> bytes_{};
 };
 
 }  // namespace penstock::detail

@@ -17,6 +17,7 @@
 namespace penstock::detail {
 
 class stage_core;
+struct passage;
 
 class cell;
 
@@ -142,6 +143,11 @@ class alignas(64) cell : public waiter {  // order_list keeps marks in the low b
   void charge(std::size_t bytes) const noexcept;
   void discharge(std::size_t bytes) const noexcept;
   void note_size(std::size_t bytes) const noexcept;
+  // The moment when it could run first, in two parts; see moment in engine/observe.
+  void set_ready_at(std::uint32_t low, std::uint16_t high) noexcept {
+    ready_at_low_ = low;
+    ready_at_high_ = high;
+  }
   // Nobody holds a future of a new cell, though it was made for one.
   void renounce_handle() noexcept { references_.store(1, std::memory_order_relaxed); }
 
@@ -160,6 +166,17 @@ class alignas(64) cell : public waiter {  // order_list keeps marks in the low b
   virtual void release_arguments() noexcept = 0;
   /// Destroys the cell and gives its memory back.
   virtual void dispose() noexcept = 0;
+  /// Of an item of a pipeline; null for others.
+  [[nodiscard]] virtual passage* way() const noexcept { return nullptr; }
+
+  enum mark : std::uint8_t {
+    unread = 1,   // counted for readers of the order list, whose finished mark shows this
+    forming = 2,  // a batch, with others; these two are written with the stage's ready_mutex_ held
+    awaited = 4   // by a thread
+  };
+  void set(mark added) noexcept { marks_.fetch_or(added, std::memory_order_relaxed); }
+  void clear(mark gone) noexcept { marks_.fetch_and(static_cast<std::uint8_t>(~gone), std::memory_order_relaxed); }
+  [[nodiscard]] bool has(mark asked) const noexcept { return (marks_.load(std::memory_order_relaxed) & asked) != 0; }
 
   [[nodiscard]] bool is_done_soon() const noexcept;
   void see_failure() const noexcept {
@@ -186,13 +203,13 @@ class alignas(64) cell : public waiter {  // order_list keeps marks in the low b
   place place_;
   failure_ptr failure_;
   bool failure_inherited_ = false;
-  bool unread_ = false;  // counted for readers of the order list, whose finished mark shows this
+  std::atomic<std::uint8_t> marks_{0};
   std::atomic<bool> abandoned_{false};
   std::atomic<bool> started_{false};
   std::atomic<bool> ended_{false};  // cancelled before it started; whoever finds it ready lets it go
   std::atomic<fate> fate_{fate::listed};
-  bool is_forming_ = false;   // a batch, with others; these guarded by its stage's ready_mutex_
-  bool is_awaited_ = false;   // by a thread
+  std::uint16_t ready_at_high_ = 0;
+  std::uint32_t ready_at_low_ = 0;
   std::uint32_t serial_ = 0;  // of the stage that it was scattered into: cores are used again
 };
 

@@ -23,6 +23,8 @@
 
 namespace penstock::detail {
 
+class pipeline_core;
+
 /// What claim() found.
 enum class claim_result : std::uint8_t { was_listed, was_taken, gathered };
 
@@ -62,6 +64,7 @@ class ready_cells {
   ~ready_cells() { send(); }
 
   void add(cell& runnable) noexcept {
+    note_ready(runnable);
     runnable.next_ = newest_;
     newest_ = &runnable;
     if (oldest_ == nullptr) oldest_ = &runnable;
@@ -71,6 +74,8 @@ class ready_cells {
 
  private:
   static constexpr int most = 64;  // so that the first of them do not wait for long
+
+  static void note_ready(cell& runnable) noexcept;
 
   cell* newest_ = nullptr;
   cell* oldest_ = nullptr;
@@ -111,9 +116,10 @@ struct item_place : place {
 /// Thread-safe. Blocking: admit, detach, retire.
 class stage_core {
  public:
-  /// A core that is not in use, set up from checked options. Throws std::invalid_argument.
+  /// A core that is not in use, set up from checked options; with `route`, that of a pipeline; with `batches`, that of a
+  /// stage whose body it is. Throws std::invalid_argument.
   static stage_core& open(stage_options const& options, void* body, item_sizes const& sizes = {},
-                          batch_body* batches = nullptr);
+                          pipeline_core* route = nullptr, batch_body* batches = nullptr);
   /// Cancels what has not started, waits for running bodies, drops what could still be gathered.
   void retire() noexcept;
 
@@ -168,6 +174,8 @@ class stage_core {
 
   [[nodiscard]] void* body() const noexcept { return body_; }
   [[nodiscard]] std::size_t capacity() const noexcept;
+  /// Null for a stage.
+  [[nodiscard]] pipeline_core* route() const noexcept { return route_; }
   [[nodiscard]] bool unpacks() const noexcept { return unpack_; }
   [[nodiscard]] bool runs_inline() const noexcept { return runs_inline_; }
   [[nodiscard]] bool discards() const noexcept { return discards_; }
@@ -178,6 +186,8 @@ class stage_core {
   [[nodiscard]] std::shared_ptr<std::string const> const& name() const noexcept { return name_; }
   [[nodiscard]] std::uint32_t serial() const noexcept { return serial_; }
   [[nodiscard]] stage_stats stats() const noexcept;
+  /// What is known of the bottleneck in the chain that ends here. Throws std::bad_alloc.
+  [[nodiscard]] std::string explain() const;
   /// The token that cancel() and the destructor stop.
   [[nodiscard]] std::stop_token stop_token();
 
@@ -185,11 +195,12 @@ class stage_core {
   /// cancelled.
   [[nodiscard]] bool tries_again(cell const& failed) const noexcept;
   /// An attempt after an item's first one begins.
-  void count_retry() noexcept;
+  void count_retry(cell const& of) noexcept;
   /// The record of what a body has just thrown; call it in the handler.
   [[nodiscard]] failure_ptr failure_of_current_exception(cell const& failed, int attempt) const noexcept;
   [[nodiscard]] failure_ptr dropped_failure(cell const& dropped) const noexcept;
   [[noreturn]] void throw_not_repeatable() const;
+  [[noreturn]] void throw_not_unpacked() const;
 
  protected:
   stage_core() = default;
@@ -199,6 +210,7 @@ class stage_core {
 
   // Set by open().
   void* body_ = nullptr;
+  pipeline_core* route_ = nullptr;
   bool unpack_ = true;
   bool runs_inline_ = false;
   bool discards_ = false;
