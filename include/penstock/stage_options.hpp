@@ -55,8 +55,10 @@ struct stage_options {
 
   /// How many items a body that takes a penstock::batch is given at once, at most; at least 1, no more than `.capacity`, and 1
   /// for a body that takes single items. The body runs when that many are ready, or when the first of them has waited for
-  /// `.batch_wait`, or when somebody waits in gather() or has called close(), here or further down the chain, and no other
-  /// item could join. A wait for a single future is not enough: many threads may each scatter one item and wait for it.
+  /// `.batch_wait`, or earlier where no other item could join: because the stage is full, or because somebody waits in
+  /// gather() or for a stream, or has called close(), here or further down the chain. A thread that waits for a single future
+  /// starts the batch that its item lies in as soon as no body of the stage is at work: many threads may each scatter one item
+  /// and wait for it. A coroutine that waits starts none.
   std::size_t batch = 1;
 
   /// How long an item waits for others to make a batch, at most, once it could run; to within a few milliseconds, at most

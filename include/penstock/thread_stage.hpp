@@ -48,7 +48,7 @@ namespace penstock {
 /// them fail with what was thrown.) If the body returns another number of values than it was given items, all of them fail.
 /// Arguments survive such runs: a `batch<T const>` refers to them; a `batch<T>` has copies for every run but the last
 /// possible one, that of a single item. What cannot be copied is referred to, and a further run sees what the body has done
-/// to it.
+/// to it. Such a stage cannot be a part of a pipeline.
 ///
 /// Thread-safe: any thread may scatter, gather and ask. There is one body object, which several threads call at once.
 /// scatter() blocks at capacity, gather() and outcomes() until the items are finished. The destructor cancels what has not

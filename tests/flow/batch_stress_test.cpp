@@ -7,14 +7,16 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdlib>
+#include <deque>
 #include <exception>
 #include <map>
 #include <memory>
-#include <mutex>
+#include <optional>
 #include <random>
 #include <stdexcept>
 #include <string>
@@ -190,18 +192,160 @@ class program {
   thread_stage<long(counted)> stage_;
 };
 
-TEST(BatchStress, EveryItemHasItsOutcomeOnce) {
+// Threads that scatter into chains of stages, with batches and without, and wait in every way that there is: whoever waits
+// gets what it waits for, although no batch starts because its time has come.
+class waits {
+ public:
+  explicit waits(unsigned seed) : random_{seed}, stages_{make(), make(), make(), make()} {}
+
+  void run() {
+    std::vector<std::thread> working;
+    for (int t = 0; t < threads; ++t) {
+      working.emplace_back([this, seed = random_()] { work(seed); });
+    }
+    for (auto& each : working) each.join();
+    auto rest = stages_[3].stream();
+    std::thread closing{[this] {
+      for (auto& each : stages_) each.close();
+    }};
+    if (random_() % 2 == 0) {
+      for (auto const& each : stages_[3].outcomes()) count(each);
+    }
+    for (auto const& each : rest) count(each);
+    closing.join();
+    EXPECT_EQ(scattered_, seen_);
+    EXPECT_EQ(wrong_, 0);
+  }
+
+ private:
+  // The number of an item, and how many stages have had it.
+  struct step {
+    long number;
+    int depth;
+  };
+  static bool fails(step const& at) { return at.depth == 1 && at.number % 13 == 7; }
+
+  int pick(int low, int high) { return std::uniform_int_distribution<int>{low, high}(random_); }
+
+  thread_stage<step(step)> make() {
+    auto const limit = static_cast<std::size_t>(pick(1, 9));
+    penstock::stage_options options{.concurrency = pick(1, 3),
+                                    .capacity = limit + static_cast<std::size_t>(pick(0, 12)),
+                                    .attempts = pick(1, 2),
+                                    .backoff = std::chrono::milliseconds{pick(0, 1)}};
+    auto const one = [](step const& at) {
+      if (fails(at)) throw std::runtime_error{"no"};
+      return step{at.number, at.depth + 1};
+    };
+    if (pick(0, 3) == 0) return {options, [one](step at) { return one(at); }};
+    options.batch = limit;
+    options.batch_wait = 1h;
+    if (pick(0, 1) == 0) {
+      return {options, [one](batch<step const> all) {
+                std::vector<step> made;
+                for (step const& each : all) made.push_back(one(each));
+                return made;
+              }};
+    }
+    return {options, [one](batch<step const> all) {
+              std::vector<outcome<step>> made;
+              for (step const& each : all) {
+                if (fails(each)) made.emplace_back(std::make_exception_ptr(std::runtime_error{"no"}));
+                else made.emplace_back(one(each));
+              }
+              return made;
+            }};
+  }
+
+  void work(unsigned long seed) {
+    std::mt19937_64 random{seed};
+    std::deque<penstock::future<step>> kept;
+    for (int i = 0; i < 60; ++i) {
+      step const first{static_cast<long>(random() % 1000), 0};
+      switch (random() % 8) {
+        case 0:
+        case 1:
+        case 2:
+          stages_[3].scatter(stages_[random() % 2 == 0 ? 1 : 2].scatter(stages_[0].scatter(first)));
+          ++scattered_;
+          break;
+        case 3:
+          stages_[3].scatter(first);
+          ++scattered_;
+          break;
+        case 4: kept.push_back(stages_[2].scatter(stages_[1].scatter(stages_[0].scatter(first)))); break;
+        case 5: {
+          std::size_t read = 0;
+          for (auto const& each : stages_[random() % 3].stream(std::vector<step>(random() % 30, first))) {
+            ++read;
+            if (!each.has_value() || each->depth != 1) ++wrong_;
+          }
+          break;
+        }
+        case 6:
+          if (random() % 2 == 0) {
+            for (auto const& each : stages_[3].outcomes()) count(each);
+          } else if (auto const found = gather_for()) {
+            for (auto const& each : *found) count(outcome<step>{each});
+          }
+          break;
+        default: break;
+      }
+      while (kept.size() > random() % 6) {
+        take(std::move(kept.front()), random() % 2 == 0);
+        kept.pop_front();
+      }
+    }
+    for (auto& each : kept) take(std::move(each), false);
+  }
+
+  std::optional<std::vector<step>> gather_for() {
+    try {
+      return stages_[3].gather_for(1h);
+    } catch (penstock::gather_error<step>& failed) {
+      for (auto const& each : failed.take_outcomes()) count(each);
+      return std::nullopt;
+    }
+  }
+
+  void take(penstock::future<step> wanted, bool with_deadline) {
+    if (with_deadline && !wanted.wait_for(1h)) ++wrong_;
+    auto const end = std::move(wanted).outcome();
+    if (end.has_value() ? end->depth != 3 || end->number % 13 == 7 : end.error().kind() == error_kind::cancelled)
+      ++wrong_;
+  }
+  void count(outcome<step> const& each) {
+    ++seen_;
+    if (each.has_value() && each->depth != 3 && each->depth != 4 && each->depth != 1) ++wrong_;
+  }
+
+  std::mt19937 random_;
+  std::atomic<long> scattered_{0};
+  std::atomic<long> seen_{0};
+  std::atomic<int> wrong_{0};
+  std::array<thread_stage<step(step)>, 4> stages_;
+};
+
+// Calls `run` with one seed after the other.
+void for_seeds(auto const& run) {
   auto const before = penstock::on_unobserved_error([](auto const&) {});  // inputs of cancelled items fail, too
   char const* const chosen = std::getenv("PENSTOCK_SEED");
   unsigned const first = chosen != nullptr ? static_cast<unsigned>(std::atol(chosen)) : 1;
   char const* const more = std::getenv("PENSTOCK_SEEDS");
   unsigned const count = more != nullptr ? static_cast<unsigned>(std::atol(more)) : 30;
-  for (unsigned seed = first; seed < first + count; ++seed) {
+  for (unsigned seed = first; seed < first + count && !testing::Test::HasFailure(); ++seed) {
     SCOPED_TRACE("PENSTOCK_SEED=" + std::to_string(seed));
-    program{seed}.run();
-    if (HasFailure()) break;
+    run(seed);
   }
   penstock::on_unobserved_error(before);
+}
+
+TEST(BatchStress, EveryItemHasItsOutcomeOnce) {
+  for_seeds([](unsigned seed) { program{seed}.run(); });
+}
+
+TEST(BatchStress, WhoeverWaitsGetsWhatItWaitsFor) {
+  for_seeds([](unsigned seed) { waits{seed}.run(); });
 }
 
 TEST(BatchStress, StagesMayBeDestroyedAtAnyTime) {

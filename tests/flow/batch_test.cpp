@@ -3,6 +3,7 @@
 
 #include "tests/support/batches.hpp"
 
+#include <penstock/pipeline.hpp>
 #include <penstock/thread_stage.hpp>
 
 #include <gmock/gmock.h>
@@ -233,6 +234,14 @@ TEST(Batch, InlineStagesHaveBatchesOfOne) {
   EXPECT_THAT(stage.gather(), ElementsAre(0, 1, 2));
   EXPECT_THAT(indices, ElementsAre(0, 1, 1, 2));
   EXPECT_EQ(stage.stats().retried, 1U);
+}
+
+TEST(Batch, APipelineRefusesIt) {
+  call_log calls;
+  thread_stage plain{1, [](int x) { return x; }};
+  thread_stage stage{{.name = "infer", .batch = 8}, doubling(calls)};
+  EXPECT_THAT(error_of([&] { (void)(plain | stage); }), HasSubstr("stage 'infer' takes batches"));
+  EXPECT_THAT(error_of([&] { (void)(stage | plain); }), HasSubstr("one by one"));
 }
 
 TEST(Batch, OptionsAreChecked) {
