@@ -30,7 +30,7 @@ cell_reader::~cell_reader() {
   for (; next_ < end_; ++next_) stage_state::put_back(*taken_[next_]);
   stage_state& core = state_of(*stage_);
   core.order_.remove_reader();
-  core.room_.notify_all();  // what is unread does not count any more
+  core.admitting().room_.notify_all();  // what is unread does not count any more
 }
 
 cell* cell_reader::next() noexcept {
@@ -58,8 +58,9 @@ cell* cell_reader::next() noexcept {
 }
 
 void cell_reader::pass(cell& read) noexcept {
-  stage_state& core = stage_state::of(read);
+  stage_state& home = stage_state::of(read);
   stage_state::pass(read);
+  stage_state& core = home.admitting();
   if (core.blocked_.load(std::memory_order_relaxed) > 0) core.tell_of_room(core.word_.load());
 }
 

@@ -75,24 +75,24 @@ void pipeline_core::join_engine() {
   joined_.store(true, std::memory_order_release);
 }
 
-pipeline_core::admission pipeline_core::admit(ready_cells* batch) {
+pipeline_core::admission pipeline_core::admit(ready_cells* batch, std::size_t bytes) {
   if (!joined_.load(std::memory_order_acquire)) join_engine();
   stage_state& stage = state_of(first_stage());
-  stage_state::request wanted{.home = &state_of(*home_)};
+  stage_state::request wanted{.home = &state_of(*home_), .bytes = bytes};
   auto found = stage.take(wanted);
   if (found == stage_state::admission::full) {
     if (batch != nullptr) batch->send();
     found = stage_state::inside_body() ? stage.take(wanted, false) : stage.wait_for_room(wanted);
   }
   if (found == stage_state::admission::refused) throw_refused();
-  return take_place(wanted.cancellations);
+  return take_place(wanted.cancellations, bytes);
 }
 
-std::optional<pipeline_core::admission> pipeline_core::try_admit() {
+std::optional<pipeline_core::admission> pipeline_core::try_admit(std::size_t bytes) {
   if (!joined_.load(std::memory_order_acquire)) join_engine();
-  stage_state::request wanted{.home = &state_of(*home_)};
+  stage_state::request wanted{.home = &state_of(*home_), .bytes = bytes};
   switch (state_of(first_stage()).take(wanted)) {
-    case stage_state::admission::taken: return take_place(wanted.cancellations);
+    case stage_state::admission::taken: return take_place(wanted.cancellations, bytes);
     case stage_state::admission::full: return std::nullopt;
     case stage_state::admission::refused: break;
   }
@@ -106,21 +106,31 @@ void pipeline_core::throw_refused() const {
 }
 
 // There is room in the first stage.
-pipeline_core::admission pipeline_core::take_place(std::uint32_t cancellations) {
+pipeline_core::admission pipeline_core::take_place(std::uint32_t cancellations, std::size_t bytes) {
   stage_state& home = state_of(*home_);
   try {
     std::uint64_t ticket = 0;
     if (home.take_ticket(ticket, false) == stage_state::admission::refused) home.throw_refused();
-    return {home.place_of(ticket, 0), cancellations};
+    return {home.place_of(ticket, bytes), cancellations};
   } catch (...) {
-    state_of(first_stage()).give_room_back();
+    state_of(first_stage()).give_room_back(bytes);
     throw;
   }
 }
 
 void pipeline_core::dismiss(admission const& unused) noexcept {
-  home_->dismiss(unused.at);
-  state_of(first_stage()).give_room_back();
+  state_of(*home_).give_back(unused.at);
+  state_of(first_stage()).give_room_back(unused.at.bytes);
+}
+
+pipeline_core::admission pipeline_core::recharge(admission const& taken, std::size_t bytes) noexcept {
+  return {first_stage().recharge(taken.at, bytes), taken.cancellations};
+}
+
+std::size_t pipeline_core::capacity() const noexcept {
+  std::size_t all = 0;
+  for (stage_core const* const each : stages_) all += each->capacity();
+  return all;
 }
 
 void pipeline_core::reopen() noexcept {
@@ -140,20 +150,22 @@ stage_state::note stage_state::note_of(cell const& asked) noexcept {
 stage_state::admission stage_state::take_room(request& wanted, bool bounded) noexcept {
   wanted.cancellations = cancellations_.load();  // before it is seen whether the stage is cancelled
   std::uint32_t const capacity = capacity_.load(std::memory_order_relaxed);
+  std::uint32_t const unread = wanted.home->order_.unread();
   std::uint64_t so_far = guests_.load(std::memory_order_relaxed);
   do {
     std::uint64_t const total = order_.total(order_.next_ticket()) + so_far;
-    if (bounded && is_full(static_cast<std::uint32_t>(total) + parked(), capacity)) {
+    if (bounded && is_full(static_cast<std::uint32_t>(total) + parked() + unread, capacity)) {
       bool const refused = capacity_.load() == 0 || wanted.home->capacity_.load() == 0;
       return refused ? admission::refused : admission::full;
     }
   } while (!guests_.compare_exchange_weak(so_far, so_far + 1));
   if (capacity_.load(std::memory_order_seq_cst) != 0) return admission::taken;
-  give_room_back();
+  give_room_back(0);
   return admission::refused;
 }
 
-void stage_state::give_room_back() noexcept {
+void stage_state::give_room_back(std::size_t bytes) noexcept {
+  if (bytes != 0) discharge_arguments(bytes);
   guests_.fetch_sub(1);
   left(word_.load(), false);
 }

@@ -296,14 +296,14 @@ void stage_state::end_unstarted() noexcept {
 
 // ---- the scattering side
 
-// Unbounded, it never finds the stage full.
-stage_state::admission stage_state::take_place(std::uint64_t& ticket, std::size_t bytes, bool bounded) {
-  if (bytes == 0) return take_ticket(ticket, bounded);
-  if (!take_bytes(bytes, bounded)) {
+stage_state::admission stage_state::take(request& wanted, bool bounded) {
+  if (wanted.bytes != 0 && !take_bytes(wanted.bytes, bounded)) {
     return capacity_.load(std::memory_order_relaxed) == 0 ? admission::refused : admission::full;
   }
-  admission const found = take_ticket(ticket, bounded);
-  if (found != admission::taken) input_bytes_.fetch_sub(static_cast<std::int64_t>(bytes), std::memory_order_relaxed);
+  admission const found = wanted.home == nullptr ? take_ticket(wanted.ticket, bounded) : take_room(wanted, bounded);
+  if (found != admission::taken && wanted.bytes != 0) {
+    input_bytes_.fetch_sub(static_cast<std::int64_t>(wanted.bytes), std::memory_order_relaxed);
+  }
   return found;
 }
 

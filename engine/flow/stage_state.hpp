@@ -117,7 +117,6 @@ class stage_state final : public stage_core {
   enum class admission : std::uint8_t { taken, full, refused };
 
   // The scattering side.
-  [[nodiscard]] admission take_place(std::uint64_t& ticket, std::size_t bytes, bool bounded);
   [[nodiscard]] admission take_ticket(std::uint64_t& ticket, bool bounded);
   [[nodiscard]] bool take_bytes(std::size_t bytes, bool bounded) noexcept;
   [[nodiscard]] place place_of(std::uint64_t ticket);
@@ -131,9 +130,8 @@ class stage_state final : public stage_core {
     std::uint64_t ticket = 0;
     std::uint32_t cancellations = 0;  // so far, when the room was granted
   };
-  [[nodiscard]] admission take(request& wanted, bool bounded = true) {
-    return wanted.home == nullptr ? take_place(wanted.ticket, wanted.bytes, bounded) : take_room(wanted, bounded);
-  }
+  // Unbounded, it never finds the stage full.
+  [[nodiscard]] admission take(request& wanted, bool bounded = true);
   [[nodiscard]] admission wait_for_room(request& wanted);
   [[nodiscard]] bool is_full(std::uint32_t total, std::uint32_t capacity) noexcept;
   // Guests that go first when there is room.
@@ -233,9 +231,13 @@ class stage_state final : public stage_core {
     stage_state& core = of(asked);
     return core.route_ == nullptr ? core : static_cast<stage_state&>(*asked.way()->at);
   }
+  // The stage in which there has to be room for what is scattered here.
+  [[nodiscard]] stage_state& admitting() noexcept {
+    return route_ == nullptr ? *this : static_cast<stage_state&>(route_->first_stage());
+  }
   enum class arrival : std::uint8_t { runs, is_queued, finds_no_room, is_refused };
   [[nodiscard]] admission take_room(request& wanted, bool bounded) noexcept;
-  void give_room_back() noexcept;
+  void give_room_back(std::size_t bytes) noexcept;
   [[nodiscard]] bool is_overfull() const noexcept;
   [[nodiscard]] bool refuses_guests() const noexcept {
     intake const now = intake_.load();

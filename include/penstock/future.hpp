@@ -28,6 +28,8 @@ template <class Future>
 class future_awaiter;
 template <class T>
 class promised;
+template <class Front, class... P>
+class scattering;
 }  // namespace detail
 
 /// The result of one scattered call, there when its body has run: an argument for other stages, or something to wait for.
@@ -105,10 +107,8 @@ class future {
   }
 
  private:
-  template <class Signature>
-  friend class thread_stage;
-  template <class Signature>
-  friend class pipeline;
+  template <class Front, class... P>
+  friend class detail::scattering;
   friend class detail::promised<T>;
   friend detail::cell_handle<detail::result_cell<T>> detail::cell_of<T>(future<T> const&);
   friend detail::cell_handle<detail::result_cell<T>> detail::cell_of<T>(future<T>&&);

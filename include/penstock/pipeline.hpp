@@ -5,6 +5,7 @@
 #include <penstock/detail/pipeline_call.hpp>
 #include <penstock/detail/pipeline_core.hpp>
 #include <penstock/detail/pipeline_steps.hpp>
+#include <penstock/detail/scattering.hpp>
 #include <penstock/detail/signature.hpp>
 #include <penstock/detail/stage_core.hpp>
 #include <penstock/detail/time.hpp>
@@ -12,6 +13,7 @@
 #include <penstock/gather_options.hpp>
 #include <penstock/outcome.hpp>
 #include <penstock/stage_stats.hpp>
+#include <penstock/stream.hpp>
 #include <penstock/thread_stage.hpp>
 
 #include <chrono>
@@ -58,25 +60,15 @@ class pipeline<R(P...)> {
   /// blocks. What they throw of a closed or cancelled stage is meant of the pipeline and of the first stage.
   template <class... A>
   future<result_type> scatter(A&&... arguments) {
-    return launch(path_->admit(), std::forward<A>(arguments)...);
+    return scattering::scatter(*this, std::forward<A>(arguments)...);
   }
   template <class... A>
   [[nodiscard]] std::optional<future<result_type>> try_scatter(A&&... arguments) {
-    auto const admitted = path_->try_admit();
-    if (!admitted) return std::nullopt;
-    return launch(*admitted, std::forward<A>(arguments)...);
+    return scattering::try_scatter(*this, std::forward<A>(arguments)...);
   }
   template <std::ranges::input_range Range>
   void scatter_many(Range&& range) {
-    detail::ready_cells ready;
-    for (auto&& element : range) {
-      auto const at = path_->admit(&ready);
-      if constexpr (std::is_lvalue_reference_v<Range> || std::ranges::view<std::remove_cvref_t<Range>>) {
-        launch_element(ready, at, std::forward<decltype(element)>(element));
-      } else {
-        launch_element(ready, at, std::move(element));
-      }
-    }
+    scattering::scatter_many(*this, std::forward<Range>(range));
   }
 
   /// As those of thread_stage, for the items of the pipeline. Stages of it that were cancelled can be used again after it.
@@ -90,6 +82,23 @@ class pipeline<R(P...)> {
   }
   [[nodiscard]] std::vector<outcome<result_type>> outcomes() {
     return detail::gather_outcomes<result_type>(path_->home(), *path_);
+  }
+
+  /// As those of thread_stage. Of the items of one source, no more are under way or unread than the stages have room for
+  /// together. Without a source, results that have not been read count against the capacity of the first stage.
+  template <std::ranges::input_range Source>
+  [[nodiscard]] auto stream(Source&& source) {
+    return scattering::template stream<detail::in_order<result_type>>(*this, std::forward<Source>(source));
+  }
+  template <std::ranges::input_range Source>
+  [[nodiscard]] auto as_completed(Source&& source) {
+    return scattering::template stream<detail::as_finished<result_type>>(*this, std::forward<Source>(source));
+  }
+  [[nodiscard]] auto stream() {
+    return outcome_stream{detail::stage_reader<result_type, detail::pipeline_core>{*path_, true}};
+  }
+  [[nodiscard]] auto as_completed() {
+    return outcome_stream{detail::stage_reader<result_type, detail::pipeline_core>{*path_, false}};
   }
 
   /// Ends everything that is not in a body now, wherever it waits, and what is in one when that has returned. Running
@@ -128,6 +137,10 @@ class pipeline<R(P...)> {
   [[nodiscard]] std::string explain() const { return path_->stages().back()->explain(); }
 
  private:
+  template <class Stage, std::ranges::view Source, class Window>
+  friend class detail::source_reader;
+  template <class Front, class... Parameters>
+  friend class detail::scattering;
   template <class Other>
   friend class pipeline;
   template <class R1, class... P1, class R2, class... P2>
@@ -136,6 +149,7 @@ class pipeline<R(P...)> {
   friend auto operator|(pipeline<R1(P1...)> const& first, thread_stage<R2(P2...)>& next);
 
   using path = detail::pipeline_path<P...>;
+  using scattering = detail::scattering<pipeline, P...>;
 
   explicit pipeline(std::unique_ptr<path> joined) noexcept : path_{std::move(joined)} {}
 
@@ -153,36 +167,8 @@ class pipeline<R(P...)> {
     return join(std::move(steps), {first.core_.get()}, next);
   }
 
-  template <class... A>
-  future<result_type> launch(detail::pipeline_core::admission const& at, A&&... arguments) {
-    return create(
-        at,
-        [](auto& created) {
-          future<result_type> made{created};
-          detail::stage_core::publish(created);
-          created.submit();
-          return made;
-        },
-        std::forward<A>(arguments)...);
-  }
-
-  template <class Element>
-  void launch_element(detail::ready_cells& ready, detail::pipeline_core::admission const& at, Element&& element) {
-    auto const launch_one = [&](auto&&... arguments) {
-      create(
-          at,
-          [&ready](auto& created) {
-            created.without_future();
-            detail::stage_core::publish(created);
-            created.submit(ready);
-          },
-          std::forward<decltype(arguments)>(arguments)...);
-    };
-    if constexpr (sizeof...(P) == 1) launch_one(std::forward<Element>(element));
-    else std::apply(launch_one, std::forward<Element>(element));
-  }
-
-  // Makes the cell for these arguments and passes it to `start`, which does not throw.
+  // For detail::scattering.
+  [[nodiscard]] path& port() const noexcept { return *path_; }
   template <class Start, class... A>
   auto create(detail::pipeline_core::admission const& at, Start const& start, A&&... arguments) {
     try {

@@ -162,21 +162,22 @@ class stream_presence {
 };
 
 /// Scatters what a source gives, as far as there is room, and gives out what has become of it. Window keeps the items that
-/// are under way: in_order or as_finished.
-template <class Stage, std::ranges::view Source, class Window>
+/// are under way: in_order or as_finished. Front is a stage or a pipeline, see scattering.
+template <class Front, std::ranges::view Source, class Window>
 class source_reader {
  public:
-  using value_type = outcome<typename Stage::result_type>;
+  using value_type = outcome<typename Front::result_type>;
 
-  source_reader(Stage& stage, Source source) : stage_{&stage}, source_{std::move(source)}, presence_{*stage.core_} {}
+  source_reader(Front& front, Source source)
+      : front_{&front}, source_{std::move(source)}, presence_{front.port().home()} {}
 
   void next(std::optional<value_type>& to) {
     fill();
     if (window_.size() != 0) {
-      if (!window_.ready()) window_.wait(*stage_->core_, exhausted_ || failure_ != nullptr);
+      if (!window_.ready()) window_.wait(front_->port().home(), exhausted_ || failure_ != nullptr);
       return window_.take(to);
     }
-    if (!std::exchange(over_, true)) stage_->core_->reopen();
+    if (!std::exchange(over_, true)) front_->port().reopen();
     if (failure_ != nullptr) std::rethrow_exception(std::exchange(failure_, nullptr));
   }
 
@@ -187,15 +188,15 @@ class source_reader {
   static constexpr int taken_at_once = 2;
 
   void fill() noexcept {
+    auto& port = front_->port();
     try {
-      for (int taken = 0; !over_ && failure_ == nullptr && window_.size() < stage_->core_->capacity(); ++taken) {
+      for (int taken = 0; !over_ && failure_ == nullptr && window_.size() < port.capacity(); ++taken) {
         if (taken >= taken_at_once && window_.ready()) return;
         exhausted_ = !has_next();
         if (exhausted_) return;
         // The stage may be full of what others have scattered.
-        std::optional<item_place> const at = window_.size() == 0
-                                                 ? std::optional{stage_->core_->admit(nullptr, least_bytes)}
-                                                 : stage_->core_->try_admit(least_bytes);
+        auto const at =
+            window_.size() == 0 ? std::optional{port.admit(nullptr, least_bytes)} : port.try_admit(least_bytes);
         if (!at) return;
         read_ = false;  // also when that throws: an element that cannot be scattered is not met again
         window_.add(scatter_next(*at));
@@ -217,23 +218,28 @@ class source_reader {
     return *position_ != std::ranges::end(source_);
   }
 
-  auto scatter_next(item_place const& at) {
+  auto scatter_next(auto const& at) {
     using element = std::ranges::range_reference_t<Source>;
+    using scattering = typename Front::scattering;
+    auto& port = front_->port();
     auto const read = [&]() -> element {
       try {
         return **position_;
       } catch (...) {
-        stage_->core_->dismiss(at);
+        port.dismiss(at);
         throw;
       }
     };
     element&& next = read();
-    item_place const charged = stage_->core_->recharge(at, Stage::bytes_of_element(next));
-    if constexpr (owns_elements<Source>::value) return stage_->launch_claimed(charged, std::move(next));
-    else return stage_->launch_claimed(charged, std::forward<element>(next));
+    auto const charged = port.recharge(at, scattering::bytes_of_element(next));
+    if constexpr (owns_elements<Source>::value) {
+      return scattering::launch_claimed(*front_, charged, std::move(next));
+    } else {
+      return scattering::launch_claimed(*front_, charged, std::forward<element>(next));
+    }
   }
 
-  Stage* stage_;
+  Front* front_;
   Source source_;
   std::optional<std::ranges::iterator_t<Source>> position_;
   bool read_ = false;  // the element at position_ has not been scattered
@@ -244,18 +250,18 @@ class source_reader {
   std::exception_ptr failure_;
 };
 
-/// Gives out what others scatter.
-template <class T>
+/// Gives out what others scatter into a stage or a pipeline, whose port it is.
+template <class T, class Port>
 class stage_reader {
  public:
   using value_type = outcome<T>;
 
-  stage_reader(stage_core& stage, bool in_order)
-      : stage_{&stage}, cells_{std::make_unique<cell_reader>(stage, in_order)} {}
+  stage_reader(Port& port, bool in_order)
+      : port_{&port}, cells_{std::make_unique<cell_reader>(port.home(), in_order)} {}
 
   void next(std::optional<value_type>& to) {
     cell* const finished = cells_->next();
-    if (finished == nullptr) return stage_->reopen();
+    if (finished == nullptr) return port_->reopen();
     struct pass {
       cell& read;
       ~pass() { cell_reader::pass(read); }
@@ -264,7 +270,7 @@ class stage_reader {
   }
 
  private:
-  stage_core* stage_;
+  Port* port_;
   std::unique_ptr<cell_reader> cells_;
 };
 

@@ -400,7 +400,7 @@ class graph_stage<R(P...)> {
       result_.core_->dismiss(at);
       throw;
     }
-    return result_.launch(at, std::move(entered), std::move(made));
+    return decltype(result_)::scattering::launch(result_, at, std::move(entered), std::move(made));
   }
 
   void send(std::shared_ptr<detail::ticket> const& whose, P... arguments) noexcept {

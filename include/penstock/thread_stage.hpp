@@ -5,6 +5,7 @@
 #include <penstock/detail/batch_body.hpp>
 #include <penstock/detail/call.hpp>
 #include <penstock/detail/gathering.hpp>
+#include <penstock/detail/scattering.hpp>
 #include <penstock/detail/signature.hpp>
 #include <penstock/detail/stage_core.hpp>
 #include <penstock/detail/time.hpp>
@@ -112,15 +113,13 @@ class thread_stage<R(P...)> {
   /// has been scattered; what was moved in is gone.
   template <class... A>
   future<result_type> scatter(A&&... arguments) {
-    return launch(core_->admit(nullptr, bytes_of(arguments...)), std::forward<A>(arguments)...);
+    return scattering::scatter(*this, std::forward<A>(arguments)...);
   }
 
   /// The same, but never blocks: nothing happens, and the arguments stay untouched, when the stage is at capacity.
   template <class... A>
   [[nodiscard]] std::optional<future<result_type>> try_scatter(A&&... arguments) {
-    auto const admitted = core_->try_admit(bytes_of(arguments...));
-    if (!admitted) return std::nullopt;
-    return launch(*admitted, std::forward<A>(arguments)...);
+    return scattering::try_scatter(*this, std::forward<A>(arguments)...);
   }
 
   /// Scatters every element of a range, in order: much cheaper than one call of scatter() each, for small bodies. An element
@@ -129,15 +128,7 @@ class thread_stage<R(P...)> {
   /// throws, what scatter() throws, the elements before have been scattered.
   template <std::ranges::input_range Range>
   void scatter_many(Range&& range) {
-    detail::ready_cells ready;
-    for (auto&& element : range) {
-      detail::item_place const at = core_->admit(&ready, bytes_of_element(element));
-      if constexpr (std::is_lvalue_reference_v<Range> || std::ranges::view<std::remove_cvref_t<Range>>) {
-        launch_element(ready, at, std::forward<decltype(element)>(element));
-      } else {
-        launch_element(ready, at, std::move(element));
-      }
-    }
+    scattering::scatter_many(*this, std::forward<Range>(range));
   }
 
   /// Waits for the items scattered before the call and not taken out by other scatters, and returns their results in
@@ -169,12 +160,12 @@ class thread_stage<R(P...)> {
   /// stage_closed or the stage_error of a cancelled stage, which is usable again then.
   template <std::ranges::input_range Source>
   [[nodiscard]] auto stream(Source&& source) {
-    return streamed<detail::in_order<result_type>>(std::forward<Source>(source));
+    return scattering::template stream<detail::in_order<result_type>>(*this, std::forward<Source>(source));
   }
   /// The same in the order in which the items finish.
   template <std::ranges::input_range Source>
   [[nodiscard]] auto as_completed(Source&& source) {
-    return streamed<detail::as_finished<result_type>>(std::forward<Source>(source));
+    return scattering::template stream<detail::as_finished<result_type>>(*this, std::forward<Source>(source));
   }
 
   /// The outcomes of what others scatter, in scatter order, as gather() would take them: a range to be read once, by one
@@ -182,9 +173,13 @@ class thread_stage<R(P...)> {
   /// then. As long as the range lives, results that have not been read count against `.capacity`, so it holds up those who
   /// scatter. index() counts the items from the first that the range gives or could have given.
   /// Throws would_deadlock as gather() does.
-  [[nodiscard]] auto stream() { return outcome_stream{detail::stage_reader<result_type>{*core_, true}}; }
+  [[nodiscard]] auto stream() {
+    return outcome_stream{detail::stage_reader<result_type, detail::stage_core>{*core_, true}};
+  }
   /// The same in the order in which the items finish.
-  [[nodiscard]] auto as_completed() { return outcome_stream{detail::stage_reader<result_type>{*core_, false}}; }
+  [[nodiscard]] auto as_completed() {
+    return outcome_stream{detail::stage_reader<result_type, detail::stage_core>{*core_, false}};
+  }
 
   /// Ends what has not started, here, with errors of kind `cancelled`, and so what depends on it; asks running bodies to
   /// stop, through their stop tokens. Nobody can scatter until the next gather() or outcomes() has returned or thrown; a
@@ -212,6 +207,8 @@ class thread_stage<R(P...)> {
   friend class graph_stage;
   template <class Stage, std::ranges::view Source, class Window>
   friend class detail::source_reader;
+  template <class Front, class... Parameters>
+  friend class detail::scattering;
   template <class Other>
   friend class pipeline;
 
@@ -227,6 +224,8 @@ class thread_stage<R(P...)> {
   template <class Body>
   using stored = typename stored_as<Body>::type;
 
+  using scattering = detail::scattering<thread_stage, P...>;
+
   struct retire {
     void operator()(detail::stage_core* core) const noexcept { core->retire(); }
   };
@@ -238,15 +237,6 @@ class thread_stage<R(P...)> {
     };
     return {.fixed = (std::size_t{0} + ... + fixed(std::type_identity<P>{})),
             .results_differ = !detail::has_fixed_size<result_type>};
-  }
-  template <class... A>
-  static std::size_t bytes_of(A const&... arguments) {
-    return (std::size_t{0} + ... + detail::argument_bytes(arguments));
-  }
-  template <class Element>
-  static std::size_t bytes_of_element(Element const& element) {
-    if constexpr (sizeof...(P) == 1) return bytes_of(element);
-    else return std::apply([](auto const&... each) { return bytes_of(each...); }, element);
   }
 
   // What cannot be copied for every attempt is known from the signature.
@@ -265,65 +255,8 @@ class thread_stage<R(P...)> {
     (check(detail::lent<P, std::remove_cvref_t<P>>::survives), ...);
   }
 
-  template <class... A>
-  future<result_type> launch(detail::item_place const& at, A&&... arguments) {
-    return create(
-        at,
-        [](auto& created) {
-          future<result_type> made{created};
-          detail::stage_core::publish(created);
-          created.submit();
-          return made;
-        },
-        std::forward<A>(arguments)...);
-  }
-
-  template <class Element>
-  void launch_element(detail::ready_cells& ready, detail::item_place const& at, Element&& element) {
-    create_from(
-        at,
-        [&ready](auto& created) {
-          created.without_future();
-          detail::stage_core::publish(created);
-          created.submit(ready);
-        },
-        std::forward<Element>(element));
-  }
-
-  // The cell of an element, which nobody gathers: a stream waits for it.
-  template <class Element>
-  auto launch_claimed(detail::item_place const& at, Element&& element) {
-    return create_from(
-        at,
-        [](auto& created) {
-          detail::cell_handle<detail::result_cell<result_type>> made{created};
-          detail::stage_core::publish(created);
-          (void)detail::stage_core::claim(created);
-          created.add_consumer();
-          created.submit();
-          return made;
-        },
-        std::forward<Element>(element));
-  }
-
-  template <class Window, class Source>
-  auto streamed(Source&& source) {
-    using view = std::views::all_t<Source>;
-    return outcome_stream{
-        detail::source_reader<thread_stage, view, Window>{*this, std::views::all(std::forward<Source>(source))}};
-  }
-
-  // The arguments of an element of a range.
-  template <class Start, class Element>
-  auto create_from(detail::item_place const& at, Start const& start, Element&& element) {
-    auto const create_one = [&](auto&&... arguments) {
-      return create(at, start, std::forward<decltype(arguments)>(arguments)...);
-    };
-    if constexpr (sizeof...(P) == 1) return create_one(std::forward<Element>(element));
-    else return std::apply(create_one, std::forward<Element>(element));
-  }
-
-  // Makes the cell for these arguments and passes it to `start`, which does not throw.
+  // For detail::scattering.
+  [[nodiscard]] detail::stage_core& port() const noexcept { return *core_; }
   template <class Start, class... A>
   auto create(detail::item_place const& at, Start const& start, A&&... arguments) {
     try {

@@ -230,4 +230,23 @@ TEST_F(Bytes, AreCheckedAtConstruction) {
   EXPECT_THROW((thread_stage{{.capacity_bytes = 0}, [](int x) { return x; }}), std::invalid_argument);
 }
 
+TEST(CapacityBytes, CountsTheArgumentsOfAPipelineInItsFirstStage) {
+  std::latch go{1};
+  thread_stage length{{.concurrency = 1, .capacity_bytes = 10'000}, [&go](std::string const& text) {
+                        go.wait();
+                        return text.size();
+                      }};
+  thread_stage twice{[](std::size_t x) { return 2 * x; }};
+  auto chain = length | twice;
+  auto const first = chain.scatter(std::string(6'000, 'a'));
+  EXPECT_FALSE(chain.try_scatter(std::string(6'000, 'b')));
+  EXPECT_FALSE(length.try_scatter(std::string(6'000, 'c')));
+  EXPECT_TRUE(chain.try_scatter(std::string(3'000, 'd')));
+  go.count_down();
+  EXPECT_EQ(chain.gather().size(), 2U);
+  EXPECT_EQ(first.get(), 12'000U);
+  EXPECT_TRUE(chain.try_scatter(std::string(9'000, 'e')));
+  (void)chain.gather();
+}
+
 }  // namespace

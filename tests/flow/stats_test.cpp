@@ -13,6 +13,7 @@
 #include <functional>
 #include <latch>
 #include <optional>
+#include <ranges>
 #include <semaphore>
 #include <stdexcept>
 #include <string>
@@ -219,6 +220,28 @@ TEST(Explain, NamesTheStageThatHoldsItemsUpWhereverItIs) {
     EXPECT_TRUE(comes_to_say(chain.c, " for " + name + " (now 2)"));
     EXPECT_TRUE(comes_to_say(chain.c, "and 100 % of all the waiting of ready items was there"));
   }
+}
+
+TEST(Explain, KnowsWhatAPipelineJoins) {
+  std::atomic<bool> held{false};
+  thread_stage a{{.concurrency = 2, .name = "a"}, [](int x) { return x; }};
+  thread_stage b{{.concurrency = 2, .name = "b"}, [&held](int x) {
+                   held.wait(true);
+                   return x;
+                 }};
+  thread_stage c{{.concurrency = 2, .name = "c"}, [](int x) { return x; }};
+  thread_stage d{{.concurrency = 2, .name = "d"}, [](int x) { return x; }};
+  auto chain = a | b | c;
+  chain.scatter_many(std::views::iota(0, 40));
+  (void)chain.gather();
+  held = true;
+  for (int i = 0; i < 20; ++i) d.scatter(chain.scatter(i));
+  EXPECT_TRUE(comes_to_say(chain, "Stage 'b' is the bottleneck"));
+  EXPECT_TRUE(comes_to_say(d, "Stage 'b' is the bottleneck"));
+  EXPECT_TRUE(comes_to_say(c, "Stage 'b' is the bottleneck"));
+  EXPECT_THAT(a.explain(), Not(HasSubstr("'b'")));
+  held = false;
+  held.notify_all();
 }
 
 TEST(Explain, LooksAtTheChainThatEndsInTheStage) {

@@ -398,4 +398,88 @@ TEST(StageStream, LosesNothingAndGivesNothingTwice) {
   }
 }
 
+// ---- of a pipeline
+
+TEST(PipelineStream, TakesFromAnEndlessSourceWhatItsStagesHaveRoomFor) {
+  int taken = 0;  // by the one thread that reads
+  auto const endless = std::views::iota(0) | std::views::transform([&taken](int x) {
+                         ++taken;
+                         return x;
+                       });
+  thread_stage a{{.concurrency = 2, .capacity = 3}, [](int x) { return x + 1; }};
+  thread_stage b{{.concurrency = 2, .capacity = 4}, [](int x) {
+                   if (x == 100) throw std::domain_error{"a hundred"};
+                   return 10 * x;
+                 }};
+  auto chain = a | b;
+  int read = 0;
+  for (auto&& each : chain.stream(endless)) {
+    ASSERT_EQ(each.index(), static_cast<std::size_t>(read));
+    ASSERT_LE(taken, read + 3 + 4);
+    if (read == 99) EXPECT_STREQ(each.error().what(), "a hundred");
+    else EXPECT_EQ(*each, 10 * (read + 1));
+    if (++read == 1'000) break;
+  }
+  EXPECT_TRUE(chain.gather().empty());
+}
+
+TEST(PipelineStream, AsCompletedOvertakesWhatRuns) {
+  std::latch go{1};
+  thread_stage a{{.concurrency = 2}, [](int x) { return x; }};
+  thread_stage b{{.concurrency = 2}, [&go](int x) {
+                   if (x == 0) go.wait();
+                   return x;
+                 }};
+  auto chain = a | b;
+  std::vector<int> read;
+  for (auto&& each : chain.as_completed(std::views::iota(0, 5))) {
+    EXPECT_EQ(each.index(), static_cast<std::size_t>(*each));
+    read.push_back(*each);
+    if (read.size() == 4) go.count_down();
+  }
+  ASSERT_EQ(read.size(), 5U);
+  EXPECT_EQ(read.back(), 0);
+}
+
+TEST(PipelineStream, GivesWhatOthersScatterAndHoldsThemUp) {
+  constexpr int many = 5'000;
+  constexpr int capacity = 8;
+  std::atomic<int> started{0};
+  thread_stage a{{.concurrency = 2, .capacity = capacity}, [&started](int x) {
+                   ++started;
+                   return x;
+                 }};
+  thread_stage b{{.concurrency = 2, .capacity = capacity}, [](int x) { return x; }};
+  auto chain = a | b;
+  auto outcomes = chain.stream();
+  std::jthread const producer{[&chain] {
+    for (int i = 0; i < many; ++i) chain.scatter(i);
+    chain.close();
+  }};
+  int read = 0;
+  for (auto&& each : outcomes) {
+    ASSERT_EQ(each.index(), static_cast<std::size_t>(read));
+    ASSERT_EQ(*each, read++);
+    ASSERT_LE(started.load(), read + 2 * capacity) << "what is not read counts";
+  }
+  EXPECT_EQ(read, many);
+  EXPECT_TRUE(chain.gather().empty());
+}
+
+TEST(PipelineStream, EndsWhenItIsCancelledAndIsUsableAgain) {
+  thread_stage a{{.concurrency = 1}, [](int x) { return x; }};
+  thread_stage b{{.concurrency = 1}, [](int x) { return x; }};
+  auto chain = a | b;
+  std::size_t seen = 0;
+  EXPECT_THROW(
+      for (auto&& each : chain.stream(std::views::iota(0))) {
+        if (each.index() == 10) chain.cancel();
+        ++seen;
+      },
+      stage_error);
+  EXPECT_GT(seen, 10U);
+  auto const again = chain.scatter(7);
+  EXPECT_EQ(again.get(), 7);
+}
+
 }  // namespace

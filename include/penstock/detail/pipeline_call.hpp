@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 
@@ -76,7 +77,9 @@ class pipeline_call<R(P...), type_list<H...>> final : public result_cell<typenam
   pipeline_call(path& to, pipeline_core::admission const& taken, A&&... given)
       : base{to.home(), taken.at},
         way_{.at = &to.first_stage(), .cancellations = taken.cancellations},
-        arguments_{std::in_place, std::forward<A>(given)...} {}
+        arguments_{std::in_place, std::forward<A>(given)...} {
+    if constexpr (arguments::is_charged) bytes_ = taken.at.bytes;
+  }
   ~pipeline_call() = default;
 
   // Small values lie in the cell, others behind it.
@@ -152,6 +155,9 @@ class pipeline_call<R(P...), type_list<H...>> final : public result_cell<typenam
   void release_arguments() noexcept override {
     if (way_.step == 0) {
       arguments_.release();
+      if constexpr (arguments::is_charged) {
+        if (bytes_ != 0) route().first_stage().discharge_arguments(std::exchange(bytes_, 0));
+      }
     } else {
       path const& through = route();
       through.later[way_.step - 1U]->destroy(input(through, way_.step));
@@ -168,6 +174,7 @@ class pipeline_call<R(P...), type_list<H...>> final : public result_cell<typenam
 
   passage mutable way_;
   [[no_unique_address]] arguments arguments_;
+  [[no_unique_address]] std::conditional_t<arguments::is_charged, std::size_t, std::tuple<>> bytes_{};
   alignas(std::uint64_t) std::byte small_[small_size];
 };
 

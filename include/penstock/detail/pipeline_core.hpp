@@ -63,9 +63,12 @@ class pipeline_core {
     std::uint32_t cancellations = 0;
   };
   /// As those of stage_core; what they say of room is meant of the first stage.
-  [[nodiscard]] admission admit(ready_cells* batch = nullptr);
-  [[nodiscard]] std::optional<admission> try_admit();
+  [[nodiscard]] admission admit(ready_cells* batch = nullptr, std::size_t bytes = 0);
+  [[nodiscard]] std::optional<admission> try_admit(std::size_t bytes = 0);
   void dismiss(admission const& unused) noexcept;
+  [[nodiscard]] admission recharge(admission const& taken, std::size_t bytes) noexcept;
+  /// How many items the stages have room for, together.
+  [[nodiscard]] std::size_t capacity() const noexcept;
 
   /// Runs a new item whose inputs are finished, here and now, as far as stages run inline.
   void run_inline(cell& runnable) const noexcept;
@@ -76,7 +79,7 @@ class pipeline_core {
   friend class stage_state;
 
   void join_engine();
-  [[nodiscard]] admission take_place(std::uint32_t cancellations);
+  [[nodiscard]] admission take_place(std::uint32_t cancellations, std::size_t bytes);
   [[noreturn]] void throw_refused() const;
 
   std::vector<stage_core*> stages_;

@@ -173,6 +173,8 @@ class stage_core {
   static void run_inline(cell& runnable) noexcept;
 
   [[nodiscard]] void* body() const noexcept { return body_; }
+  /// The core with the items of whoever scatters here: see pipeline_core.
+  [[nodiscard]] stage_core& home() noexcept { return *this; }
   [[nodiscard]] std::size_t capacity() const noexcept;
   /// Null for a stage.
   [[nodiscard]] pipeline_core* route() const noexcept { return route_; }
