@@ -26,6 +26,10 @@ stage_figures stage_state::figures() const {
                     .longest_ready_for{},
                     .timing = timer_.figures(),
                     .inputs = {}};
+  if (takes_batches()) {  // a batch counts as one item, as it is timed as one
+    now.finished = now.timing.bodies;
+    now.in_bodies = runner_word::running_in(word_.load(std::memory_order_relaxed));
+  }
   auto const at = moment::clock::now();
   auto const count = [&](cell const* each) {
     for (; each != nullptr; each = each->next_) {

@@ -16,7 +16,7 @@ namespace penstock {
 /// with two ticks in it is caught, so none is missed from a little more than 2 ms on, and what is caught has taken more
 /// than 1 ms; it may be measured up to one tick too long. Where the machine has too much to do, ticks come later. A new
 /// stage measures every item until it knows how long its bodies take. A sampled item stands for those only that were not
-/// caught, so none counts twice.
+/// caught, so none counts twice. A batch is measured as if it were its first item, and the only one.
 struct stage_stats {
   std::uint64_t queued = 0;   ///< scattered, body not started, or waiting for the next attempt
   std::uint64_t running = 0;  ///< in a body now

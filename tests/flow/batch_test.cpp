@@ -520,6 +520,7 @@ TEST(Batch, FiguresCountItems) {
   EXPECT_EQ(stage.stats().running, 0U);
   EXPECT_EQ(stage.stats().queued, 0U);
   EXPECT_EQ(stage.stats().done, 7U);
+  EXPECT_EQ(stage.stats().busy.count, 2U) << "a batch is timed as one";
 }
 
 }  // namespace
