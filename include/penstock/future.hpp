@@ -56,7 +56,7 @@ class future {
   [[nodiscard]] bool valid() const noexcept { return static_cast<bool>(cell_); }
   /// Whether a result or an error is there.
   [[nodiscard]] bool ready() const { return checked().done(); }
-  /// Blocks until it is.
+  /// Blocks until it is. An item that could be in a batch of more waits for others only while a body is at work.
   void wait() const { checked().wait(); }
   /// Blocks until it is, or `timeout` has passed: whether it is.
   template <class Rep, class Period>

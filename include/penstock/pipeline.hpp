@@ -47,7 +47,7 @@ namespace penstock {
 /// `.concurrency = 0` a stage's body runs on the thread that brings the item.
 ///
 /// Thread-safe, as thread_stage is. The destructor ends what is in no body and waits for running bodies; futures outlive
-/// it. A moved-from pipeline can only be destroyed.
+/// it. A moved-from pipeline can only be destroyed. A stage that takes batches is refused: std::invalid_argument.
 template <class Signature>
 class pipeline;
 
