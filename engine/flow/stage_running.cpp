@@ -391,10 +391,8 @@ void stage_core::run_inline(cell& runnable) noexcept {
   }
   if (unwanted.first != nullptr) return stage_state::refuse(unwanted);
   self.word_.fetch_add(runner_word::running);
-  while (!(self.takes_batches() ? self.execute_alone(runnable) : self.execute(runnable, false)) &&
-         self.await_attempt(runnable)) {
-    continue;
-  }
+  auto const run = [&] { return self.takes_batches() ? self.execute_alone(runnable) : self.execute(runnable, false); };
+  while (!run() && self.await_attempt(runnable)) continue;
   (void)self.finish(runnable, runner_word::finished - runner_word::running, false);
 }
 

@@ -275,11 +275,12 @@ class waits {
           break;
         case 4: kept.push_back(stages_[2].scatter(stages_[1].scatter(stages_[0].scatter(first)))); break;
         case 5: {
-          std::size_t read = 0;
-          for (auto const& each : stages_[random() % 3].stream(std::vector<step>(random() % 30, first))) {
-            ++read;
+          std::size_t left = random() % 30;
+          for (auto const& each : stages_[random() % 3].stream(std::vector<step>(left, first))) {
+            --left;
             if (!each.has_value() || each->depth != 1) ++wrong_;
           }
+          if (left != 0) ++wrong_;
           break;
         }
         case 6:
