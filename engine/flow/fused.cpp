@@ -144,7 +144,7 @@ void pipeline_core::run_inline(cell& runnable) const noexcept { state_of(first_s
 
 stage_state::note stage_state::note_of(cell const& asked) noexcept {
   stage_state const& home = of(asked);
-  return {&home, asked.place_.ticket, home.route_ != nullptr ? asked.way()->cancellations : 0};
+  return {&home, asked.place_.ticket, home.route() != nullptr ? asked.way()->cancellations : 0};
 }
 
 stage_state::admission stage_state::take_room(request& wanted, bool bounded) noexcept {
@@ -227,7 +227,7 @@ stage_state::arrival stage_state::arrive(cell& item, bool may_run) noexcept {
 stage_state* stage_state::carry(cell& item, bool in_runner) noexcept {
   stage_state& home = of(item);
   passage const& way = *item.way();
-  auto const& stages = home.route_->stages();
+  auto const& stages = home.route()->stages();
   home.word_.fetch_add(runner_word::running);
 
   stage_state* at = this;                          // runs the body

@@ -208,8 +208,8 @@ void stage_state::refuse_items(intake why) noexcept {
   room_.notify_all();
   tell_readers();
   look_for_last_batch();
-  if (route_ == nullptr) return;
-  for (stage_core* const each : route_->stages()) {
+  if (route() == nullptr) return;
+  for (stage_core* const each : route()->stages()) {
     auto& stage = static_cast<stage_state&>(*each);
     {
       std::lock_guard const lock{stage.room_mutex_};
@@ -275,7 +275,7 @@ void stage_state::end_unstarted() noexcept {
     for (std::size_t i = 0; i < count; ++i) {
       cell& each = *held[i];
       bool unstarted = false;
-      if (route_ != nullptr) {
+      if (route() != nullptr) {
         end_resting(each);
       } else {
         std::lock_guard const lock{ready_mutex_};

@@ -236,7 +236,7 @@ void stage_state::refuse(row unwanted) noexcept {
       continue;
     }
     stage_state& core = of(*each);
-    if (core.route_ != nullptr) {
+    if (core.route() != nullptr) {
       refuse_guest(*each);
       continue;
     }
@@ -441,8 +441,8 @@ void stage_state::retry(cell& waiting) noexcept {
 
 // Ends cancelled cells that wait for their next attempt, with the failure of the last one.
 void stage_state::end_delayed() noexcept {
-  if (route_ != nullptr) {
-    for (stage_core* const each : route_->stages()) static_cast<stage_state*>(each)->end_delayed();
+  if (route() != nullptr) {
+    for (stage_core* const each : route()->stages()) static_cast<stage_state*>(each)->end_delayed();
     return;
   }
   if (backoff_.count() == 0 || node_.load(std::memory_order_acquire) == nullptr) return;  // there can be none

@@ -229,11 +229,13 @@ class stage_state final : public stage_core {
   // The stage in which an item runs and waits.
   [[nodiscard]] static stage_state& stage_of(cell const& asked) noexcept {
     stage_state& core = of(asked);
-    return core.route_ == nullptr ? core : static_cast<stage_state&>(*asked.way()->at);
+    // One that was ended may find its core another stage's, or a pipeline's; it is let go there.
+    passage const* const way = core.route() != nullptr ? asked.way() : nullptr;
+    return way == nullptr ? core : static_cast<stage_state&>(*way->at);
   }
   // The stage in which there has to be room for what is scattered here.
   [[nodiscard]] stage_state& admitting() noexcept {
-    return route_ == nullptr ? *this : static_cast<stage_state&>(route_->first_stage());
+    return route() == nullptr ? *this : static_cast<stage_state&>(route()->first_stage());
   }
   enum class arrival : std::uint8_t { runs, is_queued, finds_no_room, is_refused };
   [[nodiscard]] admission take_room(request& wanted, bool bounded) noexcept;

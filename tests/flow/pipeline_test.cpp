@@ -773,4 +773,25 @@ TEST(Pipeline, InlineStagesRunOnTheThreadThatBringsTheItem) {
   expect_stats(again.stats(), {.done = 50});
 }
 
+TEST(Pipeline, MayHaveTheCoreOfAStageThatWentBeforeItsInputs) {
+  door inputs;
+  thread_stage first{1, [&](int x) {
+                       inputs.pass();
+                       return x;
+                     }};
+  thread_stage up{1, [](int x) { return x + 1; }};
+  thread_stage down{1, [](int x) { return 2 * x; }};
+  std::optional<penstock::future<int>> waiting;
+  {
+    thread_stage gone{1, [](int x) { return x; }};
+    waiting = gone.scatter(first.scatter(1));
+  }
+  auto both = up | down;
+  inputs.open();  // what waited for it is told, though it was cancelled
+  EXPECT_THAT(first.gather(), testing::IsEmpty());
+  for (int i = 0; i < 10; ++i) both.scatter(i);
+  EXPECT_THAT(both.gather(), testing::SizeIs(10));
+  EXPECT_EQ(std::move(*waiting).outcome().error().kind(), error_kind::cancelled);
+}
+
 }  // namespace
