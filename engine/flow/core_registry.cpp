@@ -68,7 +68,8 @@ std::vector<stage_figures> core_registry::figures_of(stage_state const& last) {
     if (at == chain.size()) chain.push_back(upstream);
     if (std::ranges::find(inputs.back(), at) == inputs.back().end()) inputs.back().push_back(at);
   };
-  for (std::size_t i = 0; i < chain.size(); ++i) {  // it grows meanwhile
+  // NOLINTNEXTLINE(modernize-loop-convert): it grows meanwhile
+  for (std::size_t i = 0; i < chain.size(); ++i) {
     inputs.emplace_back();
     std::uint32_t const serial = chain[i]->serial();
     for (std::uint32_t const upstream : chain[i]->upstreams()) add_input(upstream);

@@ -123,7 +123,7 @@ void pipeline_core::dismiss(admission const& unused) noexcept {
   state_of(first_stage()).give_room_back(unused.at.bytes);
 }
 
-pipeline_core::admission pipeline_core::recharge(admission const& taken, std::size_t bytes) noexcept {
+pipeline_core::admission pipeline_core::recharge(admission const& taken, std::size_t bytes) const noexcept {
   return {first_stage().recharge(taken.at, bytes), taken.cancellations};
 }
 

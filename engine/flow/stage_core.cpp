@@ -248,7 +248,7 @@ std::stop_token stage_core::stop_token() {
   auto& self = static_cast<stage_state&>(*this);
   std::lock_guard const lock{self.room_mutex_};
   if (self.is_to_stop()) {
-    std::stop_source stopped;
+    std::stop_source stopped;  // NOLINT(misc-const-correctness): request_stop() is const in libstdc++ alone
     stopped.request_stop();
     return stopped.get_token();
   }

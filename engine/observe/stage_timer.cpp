@@ -82,6 +82,8 @@ struct stage_timer::record {
   }
 };
 
+stage_timer::~stage_timer() { delete record_.load(std::memory_order_acquire); }
+
 stage_timer::record* stage_timer::made_record() noexcept {
   record* found = record_.load(std::memory_order_acquire);
   if (found != nullptr) return found;

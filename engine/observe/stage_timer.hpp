@@ -40,6 +40,11 @@ class stage_timer {
  public:
   static constexpr std::size_t sampled_every = 64;
 
+  stage_timer() = default;
+  ~stage_timer();
+  stage_timer(stage_timer const&) = delete;
+  stage_timer& operator=(stage_timer const&) = delete;
+
   /// An item on its way through its body.
   struct item {
     moment tick;  // the last one at its start
@@ -101,8 +106,8 @@ class stage_timer {
   [[nodiscard]] item start_measured(moment ready, moment tick, std::size_t index) noexcept;
   std::chrono::nanoseconds end_measured(item const& ended, moment ready, bool has_run) noexcept;
 
-  std::atomic<bool> times_all_{true};     // bodies are long, or nothing is known of them
-  std::atomic<record*> record_{nullptr};  // kept for ever, as its core is
+  std::atomic<bool> times_all_{true};  // bodies are long, or nothing is known of them
+  std::atomic<record*> record_{nullptr};
 };
 
 }  // namespace penstock::detail

@@ -3,6 +3,7 @@
 #include <coroutine>
 
 #include "tests/support/detached.hpp"
+#include "tests/support/failing_allocations.hpp"
 
 #include <penstock/thread_stage.hpp>
 
@@ -11,8 +12,8 @@
 
 #include <atomic>
 #include <barrier>
-#include <cstdlib>
 #include <latch>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <new>
@@ -25,28 +26,10 @@
 
 namespace {
 
-thread_local bool no_memory = false;
-
-}  // namespace
-
-// Not inlined: g++ would see free() meet new.
-[[gnu::noinline]] void* operator new(std::size_t size) {
-  if (no_memory) throw std::bad_alloc{};
-  if (void* const made = std::malloc(size)) return made;  // NOLINT(cppcoreguidelines-no-malloc)
-  throw std::bad_alloc{};
-}
-[[gnu::noinline]] void operator delete(void* freed) noexcept {
-  std::free(freed);
-}  // NOLINT(cppcoreguidelines-no-malloc)
-[[gnu::noinline]] void operator delete(void* freed, std::size_t) noexcept {
-  std::free(freed);
-}  // NOLINT(cppcoreguidelines-no-malloc)
-
-namespace {
-
 using penstock::error_kind;
 using penstock::future;
 using penstock::thread_stage;
+using penstock::test::allocations_to_fail;
 using penstock::test::detached;
 using testing::ElementsAre;
 
@@ -311,8 +294,8 @@ struct starved {
   bool await_ready() { return awaiter.await_ready(); }
   void await_suspend(std::coroutine_handle<> suspended) {
     struct starve {
-      starve() { no_memory = true; }
-      ~starve() { no_memory = false; }
+      starve() { allocations_to_fail = std::numeric_limits<int>::max(); }
+      ~starve() { allocations_to_fail = 0; }
     } const now;
     awaiter.await_suspend(suspended);
   }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What a stage promises when it is used for long, or when something comes at a bad moment.
+#include "tests/support/failing_allocations.hpp"
+
 #include <penstock/penstock.hpp>
 
 #include <gmock/gmock.h>
@@ -10,7 +12,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <latch>
 #include <new>
 #include <stdexcept>
@@ -21,25 +22,9 @@
 
 namespace {
 
-thread_local int allocations_to_fail = 0;
-
-}  // namespace
-
-[[gnu::noinline]] void* operator new(std::size_t size) {
-  if (allocations_to_fail > 0) {
-    --allocations_to_fail;
-    throw std::bad_alloc{};
-  }
-  if (void* const made = std::malloc(size)) return made;
-  throw std::bad_alloc{};
-}
-[[gnu::noinline]] void operator delete(void* made) noexcept { std::free(made); }
-[[gnu::noinline]] void operator delete(void* made, std::size_t) noexcept { std::free(made); }
-
-namespace {
-
 using namespace std::chrono_literals;
 using penstock::thread_stage;
+using penstock::test::allocations_to_fail;
 using testing::ElementsAre;
 
 struct fails_to_copy {

@@ -228,7 +228,7 @@ TEST(Pipeline, ErrorsNameTheStageThatThrewAndTheItem) {
   thread_stage b{{.name = "scale"}, [](int x) { return x == 3 ? throw std::logic_error{"too wide"} : x; }};
   thread_stage c{twice};
   auto chain = a | b | c;
-  b.scatter(0);  // so that b counts from elsewhere
+  b.scatter(0).wait();  // so that b counts from elsewhere
   for (int i = 0; i < 5; ++i) chain.scatter(i);
   auto const outcomes = chain.outcomes();
   ASSERT_EQ(outcomes.size(), 5U);

@@ -175,6 +175,7 @@ class pipeline_call<R(P...), type_list<H...>> final : public result_cell<typenam
   passage mutable way_;
   [[no_unique_address]] arguments arguments_;
   [[no_unique_address]] std::conditional_t<arguments::is_charged, std::size_t, std::tuple<>> bytes_{};
+  // NOLINTNEXTLINE(modernize-avoid-c-arrays): raw memory
   alignas(std::uint64_t) std::byte small_[small_size];
 };
 

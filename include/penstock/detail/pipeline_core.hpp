@@ -66,7 +66,7 @@ class pipeline_core {
   [[nodiscard]] admission admit(ready_cells* batch = nullptr, std::size_t bytes = 0);
   [[nodiscard]] std::optional<admission> try_admit(std::size_t bytes = 0);
   void dismiss(admission const& unused) noexcept;
-  [[nodiscard]] admission recharge(admission const& taken, std::size_t bytes) noexcept;
+  [[nodiscard]] admission recharge(admission const& taken, std::size_t bytes) const noexcept;
   /// How many items the stages have room for, together.
   [[nodiscard]] std::size_t capacity() const noexcept;
 
