@@ -143,8 +143,7 @@ void pipeline_core::run_inline(cell& runnable) const noexcept { state_of(first_s
 // ---- room
 
 stage_state::note stage_state::note_of(cell const& asked) noexcept {
-  stage_state const& home = of(asked);
-  return {&home, asked.place_.ticket, home.route() != nullptr ? asked.way()->cancellations : 0};
+  return {&of(asked), asked.place_.ticket, asked.has(cell::passes) ? asked.way()->cancellations : 0};
 }
 
 stage_state::admission stage_state::take_room(request& wanted, bool bounded) noexcept {

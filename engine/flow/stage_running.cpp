@@ -235,11 +235,11 @@ void stage_state::refuse(row unwanted) noexcept {
       let_go(*each);
       continue;
     }
-    stage_state& core = of(*each);
-    if (core.route() != nullptr) {
+    if (each->has(cell::passes)) {
       refuse_guest(*each);
       continue;
     }
+    stage_state& core = of(*each);
     (void)each->run(core.cancelled_failure(*each));
     (void)core.finish(*each, runner_word::finished, false);
   }

@@ -228,10 +228,7 @@ class stage_state final : public stage_core {
   [[nodiscard]] bool is_guest(cell const& asked) const noexcept { return &of(asked) != this; }
   // The stage in which an item runs and waits.
   [[nodiscard]] static stage_state& stage_of(cell const& asked) noexcept {
-    stage_state& core = of(asked);
-    // One that was ended may find its core another stage's, or a pipeline's; it is let go there.
-    passage const* const way = core.route() != nullptr ? asked.way() : nullptr;
-    return way == nullptr ? core : static_cast<stage_state&>(*way->at);
+    return asked.has(cell::passes) ? static_cast<stage_state&>(*asked.way()->at) : of(asked);
   }
   // The stage in which there has to be room for what is scattered here.
   [[nodiscard]] stage_state& admitting() noexcept {

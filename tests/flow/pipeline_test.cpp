@@ -794,4 +794,27 @@ TEST(Pipeline, MayHaveTheCoreOfAStageThatWentBeforeItsInputs) {
   EXPECT_EQ(std::move(*waiting).outcome().error().kind(), error_kind::cancelled);
 }
 
+TEST(Pipeline, GivesBytesBackToItsFirstStageThoughItHasGone) {
+  std::string const text(600, 'x');
+  door inputs;
+  thread_stage number{1, [&](int x) {
+                        inputs.pass();
+                        return x;
+                      }};
+  thread_stage up{{.concurrency = 1, .capacity_bytes = 1'000},
+                  [](std::string const& given, int x) { return static_cast<int>(given.size()) + x; }};
+  thread_stage down{1, [](int x) { return 2 * x; }};
+  {
+    auto gone = up | down;
+    gone.scatter(text, number.scatter(1));
+  }
+  thread_stage next{1, [](int x) { return x; }};  // perhaps with its core
+  inputs.open();
+  EXPECT_THAT(number.gather(), testing::IsEmpty());
+  auto again = up | down;
+  for (int i = 0; i < 10; ++i) again.scatter(text, i);
+  EXPECT_THAT(again.gather(), testing::SizeIs(10));
+  EXPECT_EQ(next.scatter(3).get(), 3);
+}
+
 }  // namespace

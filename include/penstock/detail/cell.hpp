@@ -126,6 +126,8 @@ class alignas(64) cell : public waiter {  // order_list keeps marks in the low b
 
  protected:
   cell(stage_core& stage, place const& taken) noexcept : stage_{&stage}, place_{taken} {}
+  // An item of a pipeline says so itself: when it has been ended, its stage may be another one already.
+  void note_way() noexcept { marks_.store(passes, std::memory_order_relaxed); }
   ~cell() = default;
 
   void fail(failure_ptr why, bool inherited) noexcept {
@@ -172,7 +174,8 @@ class alignas(64) cell : public waiter {  // order_list keeps marks in the low b
   enum mark : std::uint8_t {
     unread = 1,   // counted for readers of the order list, whose finished mark shows this
     forming = 2,  // a batch, with others; these two are written with the stage's ready_mutex_ held
-    awaited = 4   // by a thread
+    awaited = 4,  // by a thread
+    passes = 8    // the stages of a pipeline: it has a way()
   };
   void set(mark added) noexcept { marks_.fetch_or(added, std::memory_order_relaxed); }
   void clear(mark gone) noexcept { marks_.fetch_and(static_cast<std::uint8_t>(~gone), std::memory_order_relaxed); }

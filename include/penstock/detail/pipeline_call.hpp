@@ -79,6 +79,7 @@ class pipeline_call<R(P...), type_list<H...>> final : public result_cell<typenam
         way_{.at = &to.first_stage(), .cancellations = taken.cancellations},
         arguments_{std::in_place, std::forward<A>(given)...} {
     if constexpr (arguments::is_charged) bytes_ = taken.at.bytes;
+    this->note_way();
   }
   ~pipeline_call() = default;
 
@@ -156,7 +157,7 @@ class pipeline_call<R(P...), type_list<H...>> final : public result_cell<typenam
     if (way_.step == 0) {
       arguments_.release();
       if constexpr (arguments::is_charged) {
-        if (bytes_ != 0) route().first_stage().discharge_arguments(std::exchange(bytes_, 0));
+        if (bytes_ != 0) way_.at->discharge_arguments(std::exchange(bytes_, 0));
       }
     } else {
       path const& through = route();

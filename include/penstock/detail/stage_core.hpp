@@ -177,7 +177,7 @@ class stage_core {
   [[nodiscard]] stage_core& home() noexcept { return *this; }
   [[nodiscard]] std::size_t capacity() const noexcept;
   /// Null for a stage.
-  [[nodiscard]] pipeline_core* route() const noexcept { return route_.load(std::memory_order_relaxed); }
+  [[nodiscard]] pipeline_core* route() const noexcept { return route_; }
   [[nodiscard]] bool unpacks() const noexcept { return unpack_; }
   [[nodiscard]] bool runs_inline() const noexcept { return runs_inline_; }
   [[nodiscard]] bool discards() const noexcept { return discards_; }
@@ -212,7 +212,7 @@ class stage_core {
 
   // Set by open().
   void* body_ = nullptr;
-  std::atomic<pipeline_core*> route_{nullptr};  // for those who come late and find another stage
+  pipeline_core* route_ = nullptr;
   bool unpack_ = true;
   bool runs_inline_ = false;
   bool discards_ = false;
