@@ -4,6 +4,7 @@
 #include "engine/flow/stage_state.hpp"
 #include "engine/observe/explain.hpp"
 
+#include <penstock/detail/bundle.hpp>
 #include <penstock/usable_processors.hpp>
 
 #include <algorithm>
@@ -31,18 +32,25 @@ stage_figures stage_state::figures() const {
     now.in_bodies = runner_word::running_in(word_.load(std::memory_order_relaxed));
   }
   auto const at = moment::clock::now();
-  auto const count = [&](cell const* each) {
+  auto const count = [&](cell const& each, std::uint32_t items) {
+    now.ready += items;
+    moment const since{each.ready_at_low_, each.ready_at_high_};
+    if (!since.exists()) return;  // an item's next attempt
+    now.ready_for += items * since.until(at);
+    now.longest_ready_for = std::max(now.longest_ready_for, since.until(at));
+  };
+  auto const count_row = [&](cell* each) {
     for (; each != nullptr; each = each->next_) {
-      ++now.ready;
-      moment const since{each->ready_at_low_, each->ready_at_high_};
-      if (!since.exists()) continue;  // an item's next attempt
-      now.ready_for += since.until(at);
-      now.longest_ready_for = std::max(now.longest_ready_for, since.until(at));
+      bundle const* const many = bundle_in(*each);
+      count(*each, many != nullptr ? many->size() : 1);
     }
   };
   std::lock_guard const lock{ready_mutex_};  // without it, no cell leaves either row
-  count(first_ready_.load(std::memory_order_relaxed));
-  count(incoming_.load(std::memory_order_acquire));
+  count_row(first_ready_.load(std::memory_order_relaxed));
+  count_row(incoming_.load(std::memory_order_acquire));
+  for (bundle const* each = first_shared_; each != nullptr; each = each->next_shared_) {
+    if (!each->is_claimed()) count(*each, each->size() - each->claimed());
+  }
   return now;
 }
 

@@ -90,14 +90,6 @@ struct recorded_failure : failure {
   }
 };
 
-// What is left to say when there is no memory to say it.
-failure_ptr const& no_memory() {
-  static failure_ptr const& forever = *new failure_ptr{std::make_shared<failure const>(
-      error_kind::exception, "no memory was left to describe the failure",
-      std::make_shared<std::string const>("unknown"), 0, 1, std::make_exception_ptr(std::bad_alloc{}))};
-  return forever;
-}
-
 std::string text_of_current_exception() {
   try {
     throw;
@@ -121,6 +113,13 @@ std::exception_ptr failure::cause() const {
   return std::make_exception_ptr(stage_error{kind, *stage, index, what});
 }
 
+failure_ptr const& failure_without_memory() {
+  static failure_ptr const& forever = *new failure_ptr{std::make_shared<failure const>(
+      error_kind::exception, "no memory was left to describe the failure",
+      std::make_shared<std::string const>("unknown"), 0, 1, std::make_exception_ptr(std::bad_alloc{}))};
+  return forever;
+}
+
 failure_ptr describe_current_exception(std::shared_ptr<std::string const> const& stage, std::size_t index,
                                        int attempts) noexcept {
   failure_ptr described;
@@ -128,7 +127,7 @@ failure_ptr describe_current_exception(std::shared_ptr<std::string const> const&
     described = std::make_shared<recorded_failure const>(error_kind::exception, text_of_current_exception(), stage,
                                                          index, attempts, std::current_exception());
   } catch (...) {
-    described = no_memory();
+    described = failure_without_memory();
   }
   see_exception_references();
   return described;
@@ -148,11 +147,9 @@ failure_ptr describe(error_kind kind, std::shared_ptr<std::string const> const& 
   try {
     return std::make_shared<recorded_failure const>(kind, why, stage, index, 1, nullptr);
   } catch (...) {
-    return no_memory();
+    return failure_without_memory();
   }
 }
-
-void prepare_for_no_memory() { (void)no_memory(); }
 
 }  // namespace detail
 }  // namespace penstock

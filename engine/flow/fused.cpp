@@ -91,7 +91,7 @@ pipeline_core::admission pipeline_core::admit(ready_cells* batch, std::size_t by
 std::optional<pipeline_core::admission> pipeline_core::try_admit(std::size_t bytes) {
   if (!joined_.load(std::memory_order_acquire)) join_engine();
   stage_state::request wanted{.home = &state_of(*home_), .bytes = bytes};
-  switch (state_of(first_stage()).take(wanted)) {
+  switch (state_of(first_stage()).take_exactly(wanted)) {
     case stage_state::admission::taken: return take_place(wanted.cancellations, bytes);
     case stage_state::admission::full: return std::nullopt;
     case stage_state::admission::refused: break;
@@ -119,7 +119,7 @@ pipeline_core::admission pipeline_core::take_place(std::uint32_t cancellations, 
 }
 
 void pipeline_core::dismiss(admission const& unused) noexcept {
-  state_of(*home_).give_back(unused.at);
+  state_of(*home_).give_back(unused.at, 1);
   state_of(first_stage()).give_room_back(unused.at.bytes);
 }
 
@@ -261,9 +261,9 @@ stage_state* stage_state::carry(cell& item, bool in_runner) noexcept {
 
     bool const has_failed = item.failure_ != nullptr;
     if (has_failed) {
-      at->count_failure(item);
+      at->count_failure(*item.failure_, item.failure_inherited_);
     } else if (way.step < stages.size() && home.is_cancelled(item.place_.ticket)) {
-      item.fail(home.cancelled_failure(item), false);
+      item.fail(home.cancelled_failure(item.index()), false);
       item.release_arguments();
     }
     if (item.failure_ != nullptr || way.step == stages.size()) {
@@ -370,6 +370,7 @@ cell* stage_state::take_parked() noexcept {
   cell* const oldest = first_parked_;
   if (oldest == nullptr) return nullptr;
   guests_.fetch_add(1);
+  count_shared();
   bool const is_to_end = refuses_guests() || oldest->way()->cancellations != cancellations_.load();
   if (!is_to_end && is_overfull()) {
     guests_.fetch_sub(1);
@@ -410,13 +411,13 @@ void stage_state::refuse_guest(cell& item) noexcept {
   passage const& way = *item.way();
   stage_state const& home = of(item);
   if (way.now.load() == passage::phase::ended) return let_go(item);
-  (void)item.run((home.is_cancelled(item.place_.ticket) ? home : state_of(*way.at)).cancelled_failure(item));
+  (void)item.run((home.is_cancelled(item.place_.ticket) ? home : state_of(*way.at)).cancelled_failure(item.index()));
   end_guest(item);
 }
 
 void stage_state::end_guest(cell& item) noexcept {
   stage_state& at = stage_of(item);
-  at.count_failure(item);
+  at.count_failure(*item.failure_, item.failure_inherited_);
   std::uint64_t const word = at.word_.fetch_add(runner_word::finished) + runner_word::finished;
   (void)of(item).finish(item, runner_word::finished, false);
   at.left(word, false);
@@ -432,9 +433,9 @@ void stage_state::end_resting(cell& item) noexcept {
   if (was == passage::phase::parked) at.sent_on_.fetch_sub(1);
   item.add_handle();  // of whoever finds it
   item.ended_ = true;
-  item.fail(cancelled_failure(item), false);
+  item.fail(cancelled_failure(item.index()), false);
   if (way.step > 0) item.release_arguments();  // those of the first step may be waited for still
-  if (was == passage::phase::waiting) at.count_failure(item);
+  if (was == passage::phase::waiting) at.count_failure(*item.failure_, item.failure_inherited_);
   std::uint64_t const word = at.word_.fetch_add(runner_word::finished) + runner_word::finished;
   (void)finish(item, runner_word::finished, false);
   at.left(word, false);

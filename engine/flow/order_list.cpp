@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/flow/order_list.hpp"
 
+#include <penstock/detail/bundle.hpp>
+
 #include <algorithm>
 #include <mutex>
 #include <optional>
@@ -37,18 +39,19 @@ order_slot& order_list::find_slot(std::uint64_t ticket) {
 void order_list::make_chunks_for(std::uint64_t ticket) {
   // Tickets of an epoch before that of next_chunk_ have theirs: detach() saw to it.
   while ((ticket >> index_bits) == (next_chunk_ >> index_bits) && next_chunk_ <= ticket) {
-    make_room(chunks_);
-    chunk* const made = spare_chunk();
+    have_spare_chunk();
+    chunk* const made = spare_.back();
+    chunks_.push_back(made);
+    spare_.pop_back();
     for (auto& slot : made->slots) slot.store(unset, std::memory_order_relaxed);
     made->id.store(next_chunk_, std::memory_order_release);
-    chunks_.push_back(made);
     next_chunk_ += chunk_size;
     current_.store(made, std::memory_order_release);
   }
 }
 
 // With mutex_ held. Looks at two chunks in use for every one that is needed, so that few empty ones stay in the list.
-order_list::chunk* order_list::spare_chunk() {
+void order_list::have_spare_chunk() {
   if (pinned_ == 0) {
     for (int looks = 0; looks < 2 && !chunks_.empty(); ++looks) {
       if (looked_at_ >= chunks_.size()) looked_at_ = 0;
@@ -64,10 +67,9 @@ order_list::chunk* order_list::spare_chunk() {
       }
     }
   }
-  if (spare_.empty()) return new chunk;
-  chunk* const found = spare_.back();
-  spare_.pop_back();
-  return found;
+  if (!spare_.empty()) return;
+  make_room(spare_);
+  spare_.push_back(new chunk);
 }
 
 // ---- claims
@@ -110,19 +112,21 @@ void order_list::unclaim(cell& claimed) noexcept {
   }
   claimed.fate_.store(cell::fate::listed, std::memory_order_release);
   std::uintptr_t const entry = claimed.place_.slot->fetch_and(~(taken | reserved), std::memory_order_acq_rel);
-  if ((entry & finished) != 0 && claimed.has(cell::unread)) unread_.fetch_add(1, std::memory_order_relaxed);
+  if ((entry & finished) != 0 && claimed.has(cell::unread)) {
+    unread_.fetch_add(unread_items(claimed), std::memory_order_relaxed);
+  }
 }
 
 void order_list::hand_over(cell& ended, bool discard) noexcept {
   order_slot& slot = *ended.place_.slot;
-  bool const was_unread =
-      ended.has(cell::unread);  // a claim that is given up may free the cell as soon as it is finished
+  // A claim that is given up may free the cell as soon as it is finished.
+  std::uint32_t const items = ended.has(cell::unread) ? unread_items(ended) : 0;
   std::uintptr_t entry = slot.load(std::memory_order_acquire);
   std::uintptr_t taking = 0;  // reserved: nobody gives the cell up before its fate is written
   do taking = !discard || (entry & (gathered | taken)) != 0 ? 0 : taken | reserved;
   while (!slot.compare_exchange_weak(entry, entry | finished | taking, std::memory_order_seq_cst,
                                      std::memory_order_acquire));
-  if (was_unread && ((entry | taking) & taken) != 0) unread_.fetch_sub(1, std::memory_order_release);
+  if (items > 0 && ((entry | taking) & taken) != 0) unread_.fetch_sub(items, std::memory_order_release);
   if (taking == 0) return settle(ended, entry | finished);
   ended.fate_.store(cell::fate::taken, std::memory_order_release);
   commit(ended);
@@ -142,6 +146,7 @@ std::uint64_t order_list::begin_epoch() {
   // The entries that no ticket was taken for, or one that was given back. An old chunk may have the same tickets: numbers
   // come round again.
   next_chunk_ = (next / epoch_unit + 1) * epoch_unit;
+  looked_at_ = 0;  // the oldest are empty soon, and go out of the list at no cost
   for (chunk* const each : chunks_) {
     std::uint64_t const first = each->id.load(std::memory_order_relaxed);
     if (first / epoch_unit != next / epoch_unit) continue;
@@ -152,9 +157,10 @@ std::uint64_t order_list::begin_epoch() {
   return next;
 }
 
-std::vector<cell*> order_list::detach(std::optional<std::uint64_t> before) {
+cell_batch order_list::detach(std::optional<std::uint64_t> before) {
   std::vector<order_slot*> slots;
-  std::vector<cell*> cells;
+  cell_batch found;
+  std::vector<cell*>& cells = found.cells_;
   {
     std::lock_guard const lock{mutex_};
     std::uint64_t const all = begin_epoch();
@@ -175,12 +181,14 @@ std::vector<cell*> order_list::detach(std::optional<std::uint64_t> before) {
       if (!slot->compare_exchange_weak(entry, entry | gathered, std::memory_order_acq_rel)) continue;
       cells.push_back(&cell_at(entry));
       cells.back()->fate_.store(cell::fate::gathered, std::memory_order_release);
+      bundle const* const many = bundle_in(*cells.back());
+      found.items_ += many != nullptr ? many->left() : 1;
       break;
     }
   }
   std::lock_guard const lock{mutex_};
   --pinned_;
-  return cells;
+  return found;
 }
 
 void const* order_list::unfinished_before(std::uint64_t ticket) noexcept {
@@ -218,7 +226,36 @@ void order_list::pass(cell& done) noexcept {
 
 // ---- reading
 
-std::size_t order_list::take_finished(bool in_order, std::span<cell*> cells) noexcept {
+std::uint32_t order_list::unread_items(cell const& asked) noexcept {
+  bundle const* const many = bundle_in(asked);
+  return many != nullptr ? many->unread_.load(std::memory_order_relaxed) : 1;
+}
+
+void order_list::count_unread(cell& ending) noexcept {
+  if (bundle* const many = bundle_in(ending)) many->unread_.store(many->left(), std::memory_order_relaxed);
+  ending.set(cell::unread);
+  unread_.fetch_add(unread_items(ending), std::memory_order_relaxed);
+}
+
+void order_list::give(bundle& from, std::uint32_t at) noexcept {
+  from.give(at);
+  if (from.unread_.load(std::memory_order_relaxed) == 0) return;
+  from.unread_.fetch_sub(1, std::memory_order_relaxed);
+  unread_.fetch_sub(1, std::memory_order_release);
+}
+
+bool order_list::take_unfinished(cell& listed) noexcept {
+  order_slot& slot = *listed.place_.slot;
+  std::uintptr_t entry = slot.load(std::memory_order_acquire);
+  do {
+    if (!is_listed(entry)) return false;
+  } while (!slot.compare_exchange_weak(entry, entry | gathered, std::memory_order_acq_rel));
+  listed.fate_.store(cell::fate::gathered, std::memory_order_release);
+  return true;
+}
+
+std::size_t order_list::take_finished(bool in_order, std::span<cell*> cells, void const*& held_up_by) noexcept {
+  held_up_by = nullptr;
   std::size_t count = 0;
   std::lock_guard const lock{mutex_};
   for (chunk* const each : chunks_) {
@@ -227,6 +264,7 @@ std::size_t order_list::take_finished(bool in_order, std::span<cell*> cells) noe
       bool waits = entry == unset;
       while (is_listed(entry)) {
         waits = (entry & (finished | held)) != finished;
+        if (waits && in_order) held_up_by = &cell_at(entry);
         if (waits) break;
         if (!slot.compare_exchange_weak(entry, entry | gathered, std::memory_order_acq_rel)) continue;
         cells[count] = &cell_at(entry);
@@ -240,11 +278,29 @@ std::size_t order_list::take_finished(bool in_order, std::span<cell*> cells) noe
 }
 
 std::uint64_t order_list::first_listed() noexcept {
-  std::lock_guard const lock{mutex_};
+  cell* first = nullptr;
+  std::uint64_t found = 0;
+  {
+    std::lock_guard const lock{mutex_};
+    found = first_listed(first);
+  }
+  if (first == nullptr) return found;
+  if (bundle const* const many = bundle_in(*first)) found += many->first_left();
+  release(*first);
+  return found;
+}
+
+// With mutex_ held; keeps its cell from being freed, unless somebody else does that.
+std::uint64_t order_list::first_listed(cell*& kept) noexcept {
   for (chunk* const each : chunks_) {
     std::uint64_t ticket = each->id.load(std::memory_order_relaxed);
-    for (order_slot const& slot : each->slots) {
-      std::uintptr_t const entry = slot.load(std::memory_order_acquire);
+    for (order_slot& slot : each->slots) {
+      std::uintptr_t entry = slot.load(std::memory_order_acquire);
+      while (is_listed(entry) && (entry & held) == 0) {
+        if (!slot.compare_exchange_weak(entry, entry | held, std::memory_order_acq_rel)) continue;
+        kept = &cell_at(entry);
+        return total(ticket);
+      }
       if (entry == unset || is_listed(entry)) return total(ticket);
       ++ticket;
     }

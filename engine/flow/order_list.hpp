@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <optional>
 #include <span>
 #include <vector>
@@ -46,9 +47,9 @@ class order_list {
   [[nodiscard]] bool advance(std::uint64_t& next, std::uint64_t count) noexcept {
     return tickets_.compare_exchange_weak(next, next + count, std::memory_order_acq_rel, std::memory_order_acquire);
   }
-  /// Gives the newest ticket back; false when there is a newer one.
-  [[nodiscard]] bool retract(std::uint64_t ticket) noexcept {
-    std::uint64_t after = ticket + 1;
+  /// Gives the `count` newest tickets back, from `ticket` on; false when there is a newer one.
+  [[nodiscard]] bool retract(std::uint64_t ticket, std::uint64_t count) noexcept {
+    std::uint64_t after = ticket + count;
     return tickets_.compare_exchange_strong(after, ticket, std::memory_order_relaxed);
   }
 
@@ -79,7 +80,7 @@ class order_list {
   /// Takes all items that are listed, or those of them before a ticket, in order; numbering starts again from 0. Each cell
   /// comes with the list's share, for pass(). Waits for scatters that have a ticket and no cell yet, and for claims that may
   /// be undone.
-  [[nodiscard]] std::vector<cell*> detach(std::optional<std::uint64_t> before = {});
+  [[nodiscard]] cell_batch detach(std::optional<std::uint64_t> before = {});
   /// The address of a listed cell before a ticket that is not finished; null when there is none. Waits as detach() does.
   [[nodiscard]] void const* unfinished_before(std::uint64_t ticket) noexcept;
   /// Undoes detach() for one cell.
@@ -94,18 +95,21 @@ class order_list {
   void remove_reader() noexcept { readers_.fetch_sub(1, std::memory_order_relaxed); }
   [[nodiscard]] bool has_readers() const noexcept { return readers_.load(std::memory_order_seq_cst) > 0; }
   /// The cell is about to finish: for a list with readers, before that can be seen.
-  void count_unread(cell& ending) noexcept {
-    ending.set(cell::unread);
-    unread_.fetch_add(1, std::memory_order_relaxed);
-  }
+  void count_unread(cell& ending) noexcept;
+  /// Reading takes an item of a bundle, to which take_unfinished() or take_finished() has given it the right. One thread at
+  /// a time, also with count_unread().
+  void give(bundle& from, std::uint32_t at) noexcept;
   /// How many finished cells wait for readers; 0 without readers.
   [[nodiscard]] std::uint32_t unread() const noexcept {
     return has_readers() ? unread_.load(std::memory_order_acquire) : 0;
   }
   /// Takes finished cells as detach() does, as many as there is room for: the oldest ones of all that are listed, or any.
-  /// Returns their number.
-  [[nodiscard]] std::size_t take_finished(bool in_order, std::span<cell*> cells) noexcept;
-  /// How many items there had been before the first that is listed, or is still to come.
+  /// Returns their number. In order, `held_up_by` is the address of the next one, if it is not finished.
+  [[nodiscard]] std::size_t take_finished(bool in_order, std::span<cell*> cells, void const*& held_up_by) noexcept;
+  /// Takes one that is not finished, if it is listed. The caller keeps it alive.
+  [[nodiscard]] static bool take_unfinished(cell& listed) noexcept;
+  /// How many items there had been before the first that is listed, and not given out, or is still to come. Not together
+  /// with hold_unfinished().
   [[nodiscard]] std::uint64_t first_listed() noexcept;
 
   static constexpr std::size_t chunk_size = 64;
@@ -150,14 +154,16 @@ class order_list {
   static bool is_listed(std::uintptr_t entry) noexcept { return has_cell(entry) && (entry & (taken | gathered)) == 0; }
   static void settle(cell& owned, std::uintptr_t entry) noexcept;
   void count_read(cell const& read) noexcept {
-    if (read.has(cell::unread)) unread_.fetch_sub(1, std::memory_order_release);
+    if (read.has(cell::unread)) unread_.fetch_sub(unread_items(read), std::memory_order_release);
   }
+  static std::uint32_t unread_items(cell const& asked) noexcept;
+  std::uint64_t first_listed(cell*& kept) noexcept;
   static std::uintptr_t await_cell(order_slot const& slot) noexcept;
 
   order_slot& find_slot(std::uint64_t ticket);
   void make_chunks_for(std::uint64_t ticket);
   std::uint64_t begin_epoch();
-  chunk* spare_chunk();
+  void have_spare_chunk();
   template <class Take>
   [[nodiscard]] std::size_t take_cells(std::size_t& cursor, std::span<cell*, chunk_size> cells, Take take) noexcept;
 
@@ -169,7 +175,7 @@ class order_list {
   std::atomic<std::uint32_t> unread_{0};
 
   adaptive_mutex mutex_;
-  std::vector<chunk*> chunks_;  // in use, oldest first; these guarded by mutex_
+  std::deque<chunk*> chunks_;  // in use, oldest first; these guarded by mutex_
   std::vector<chunk*> spare_;
   std::uint64_t next_chunk_ = 0;  // the id of the next chunk to be made
   std::size_t looked_at_ = 0;     // in chunks_, for one that is empty

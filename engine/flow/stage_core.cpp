@@ -9,6 +9,8 @@
 #include "engine/flow/stage_state.hpp"
 #include "engine/flow/waiting.hpp"
 
+#include <penstock/detail/bundle.hpp>
+
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -78,7 +80,7 @@ stage_core& stage_core::open(stage_options const& options, void* body, item_size
   static std::atomic<std::size_t> unnamed{0};
   auto name = std::make_shared<std::string const>(options.name.empty() ? "thread_stage " + std::to_string(++unnamed)
                                                                        : options.name);
-  prepare_for_no_memory();
+  (void)failure_without_memory();  // while there is memory
   stage_state& core = core_registry::instance().take(std::move(name));
   core.concurrency_ = options.concurrency;
   std::size_t const fit =
@@ -95,6 +97,8 @@ stage_core& stage_core::open(stage_options const& options, void* body, item_size
   core.runs_inline_ = runs_inline;
   core.discards_ = options.discard_results;
   core.attempts_ = options.attempts;
+  core.bundles_ =
+      !runs_inline && batches == nullptr && route == nullptr && (options.attempts == 1 || options.backoff.count() == 0);
   core.batch_limit_ = batches != nullptr ? options.batch : 0;
   if (batches != nullptr) core.batching_.open(options.batch, options.batch_wait);
   core.batch_body_ = batches;
@@ -275,7 +279,9 @@ void stage_state::end_unstarted() noexcept {
     for (std::size_t i = 0; i < count; ++i) {
       cell& each = *held[i];
       bool unstarted = false;
-      if (route() != nullptr) {
+      if (bundle* const many = bundle_in(each)) {
+        if (is_cancelled(each)) end_rest(*many);
+      } else if (route() != nullptr) {
         end_resting(each);
       } else {
         std::lock_guard const lock{ready_mutex_};
@@ -284,7 +290,7 @@ void stage_state::end_unstarted() noexcept {
       }
       if (unstarted) {
         each.add_handle();  // of whoever finds it ready
-        each.fail(cancelled_failure(each), false);
+        each.fail(cancelled_failure(each.index()), false);
         (void)finish(each, runner_word::finished, false);
       }
       order_list::release(each);
@@ -305,6 +311,11 @@ stage_state::admission stage_state::take(request& wanted, bool bounded) {
     input_bytes_.fetch_sub(static_cast<std::int64_t>(wanted.bytes), std::memory_order_relaxed);
   }
   return found;
+}
+
+stage_state::admission stage_state::take_exactly(request& wanted) {
+  admission const found = take(wanted);
+  return found == admission::full && has_counted_shared() ? take(wanted) : found;
 }
 
 bool stage_state::take_bytes(std::size_t bytes, bool bounded) noexcept {
@@ -330,34 +341,47 @@ stage_state::admission stage_state::take_ticket(std::uint64_t& ticket, bool boun
   }
   // Looked at again behind the ticket, so that whoever refuses items sees every ticket of an accepted one.
   if (capacity_.load(std::memory_order_seq_cst) != 0) return admission::taken;
-  give_back(place_of(ticket));
+  give_back(place_of(ticket, 1U), 1);
   return admission::refused;
 }
 
 // Whether no more than `total` items have been let in to leave `capacity` of them unfinished.
 bool stage_state::is_full(std::uint32_t total, std::uint32_t capacity) noexcept {
   if (total - finished_seen_.load(std::memory_order_relaxed) < capacity) return false;
+  std::uint32_t const free = free_places_now(total, capacity);
+  // Who is that far ahead of the runners would read their word for every item, and so hold them up. Left alone for a
+  // moment, they make room for many.
+  if (free > 0 && free < capacity / 8 && !inside_body()) {
+    for (int i = 0; i < pauses_when_nearly_full; ++i) spin_pause();
+  }
+  return free == 0;
+}
+
+// For how many items there is room behind `total` that have been let in; not all, if there are many.
+std::uint32_t stage_state::free_places(std::uint32_t total, std::uint32_t capacity) noexcept {
+  std::uint32_t const unfinished = total - finished_seen_.load(std::memory_order_relaxed);
+  if (unfinished < capacity && capacity - unfinished >= order_list::chunk_size) return capacity - unfinished;
+  return free_places_now(total, capacity);
+}
+
+std::uint32_t stage_state::free_places_now(std::uint32_t total, std::uint32_t capacity) noexcept {
   std::uint32_t const finished = runner_word::finished_in(word_.load(std::memory_order_acquire)) - order_.unread();
   finished_seen_.store(finished, std::memory_order_relaxed);
   // Signed: a total from long ago may be smaller.
-  if (static_cast<std::int32_t>(total - finished) >= 0 && total - finished >= capacity) return true;
-  // Who is that far ahead of the runners would read their word for every item, and so hold them up. Left alone for a
-  // moment, they make room for many.
-  if (capacity - (total - finished) < capacity / 8 && !inside_body()) {
-    for (int i = 0; i < pauses_when_nearly_full; ++i) spin_pause();
-  }
-  return false;
+  auto const unfinished = static_cast<std::uint32_t>(std::max(0, static_cast<std::int32_t>(total - finished)));
+  return capacity - std::min(capacity, unfinished);
 }
 
-place stage_state::place_of(std::uint64_t ticket) {
+// Of the first of `count` items that follow each other, in one chunk.
+place stage_state::place_of(std::uint64_t ticket, std::uint32_t count) {
   try {
     return {ticket, &order_.slot(ticket)};
   } catch (...) {
-    // Without an entry, only the newest ticket can be given back. Those who have newer ones are in the same trouble, or
+    // Without an entry, only the newest tickets can be given back. Those who have newer ones are in the same trouble, or
     // have made the entry.
-    for (; !retract(ticket); std::this_thread::yield()) {
+    for (; !retract(ticket, count); std::this_thread::yield()) {
       try {
-        give_back({ticket, &order_.slot(ticket)});
+        give_back({ticket, &order_.slot(ticket)}, count);
         break;
       } catch (std::bad_alloc const&) {
         continue;
@@ -369,7 +393,7 @@ place stage_state::place_of(std::uint64_t ticket) {
 
 item_place stage_state::place_of(std::uint64_t ticket, std::size_t bytes) {
   try {
-    return {place_of(ticket), bytes};
+    return {place_of(ticket, 1U), bytes};
   } catch (...) {
     if (bytes != 0) discharge_arguments(bytes);
     throw;
@@ -380,7 +404,7 @@ std::optional<item_place> stage_core::try_admit(std::size_t bytes) {
   auto& self = static_cast<stage_state&>(*this);
   if (self.node_.load(std::memory_order_acquire) == nullptr) self.join_engine();
   stage_state::request wanted{.bytes = bytes};
-  switch (self.take(wanted)) {
+  switch (self.take_exactly(wanted)) {
     case stage_state::admission::taken: return self.place_of(wanted.ticket, bytes);
     case stage_state::admission::full:
       if (self.takes_batches()) self.start_full_batch();
@@ -423,7 +447,7 @@ stage_state::admission stage_state::wait_for_room(request& wanted) {
     auto const since = std::chrono::steady_clock::now();
     std::unique_lock lock{room_mutex_};
     blocked_.fetch_add(1, std::memory_order_seq_cst);
-    while ((found = take(wanted)) == admission::full) {
+    while ((found = take_exactly(wanted)) == admission::full) {
       if (looked_for_) {
         room_.wait(lock);
         continue;
@@ -442,7 +466,7 @@ stage_state::admission stage_state::wait_for_room(request& wanted) {
 void stage_core::dismiss(item_place const& unused) noexcept {
   auto& self = static_cast<stage_state&>(*this);
   if (unused.bytes != 0) discharge_arguments(unused.bytes);
-  self.give_back(unused);
+  self.give_back(unused, 1);
 }
 
 item_place stage_core::recharge(item_place const& taken, std::size_t bytes) noexcept {
@@ -477,19 +501,19 @@ void cell::note_size(std::size_t bytes) const noexcept {
   expected.store(before == 0 ? made : before + (made - before) / 8, std::memory_order_relaxed);
 }
 
-// Gives the newest ticket back; who takes it again is not cancelled with those before.
-bool stage_state::retract(std::uint64_t ticket) noexcept {
+// Gives the newest tickets back; who takes them again is not cancelled with those before.
+bool stage_state::retract(std::uint64_t ticket, std::uint32_t count) noexcept {
   std::lock_guard const lock{ready_mutex_};
-  if (!order_.retract(ticket)) return false;
-  if (cancelled_before_.load() == ticket + 1) cancelled_before_ = ticket;
+  if (!order_.retract(ticket, count)) return false;
+  if (cancelled_before_.load() == ticket + count) cancelled_before_ = ticket;
   return true;
 }
 
-void stage_state::give_back(place const& unused) noexcept {
-  if (!retract(unused.ticket)) {
-    order_list::publish_nothing(*unused.slot);
-    dismissed_.fetch_add(1, std::memory_order_relaxed);
-    word_.fetch_add(runner_word::finished);
+void stage_state::give_back(place const& unused, std::uint32_t count) noexcept {
+  if (!retract(unused.ticket, count)) {
+    for (std::uint32_t i = 0; i < count; ++i) order_list::publish_nothing(unused.slot[i]);
+    dismissed_.fetch_add(count, std::memory_order_relaxed);
+    word_.fetch_add(count * runner_word::finished);
   }
   if (takes_batches()) start_last_batch();
   if (parked_.load() > 0) admit_parked();
@@ -523,7 +547,7 @@ void stage_state::check_gather() const {
 cell_batch stage_core::detach() {
   auto& self = static_cast<stage_state&>(*this);
   self.check_gather();
-  cell_batch batch{self.order_.detach()};
+  cell_batch batch = self.order_.detach();
   self.forget_old_cancellation();
   return batch;
 }
@@ -540,7 +564,7 @@ std::optional<cell_batch> stage_core::detach_finished(std::chrono::steady_clock:
     auto const has_moved_on = [&] { return self.order_.unfinished_before(end) != unfinished; };
     if (!timed_waits::wait(unfinished, deadline, has_moved_on)) return std::nullopt;
   }
-  cell_batch batch{self.order_.detach(end)};
+  cell_batch batch = self.order_.detach(end);
   self.forget_old_cancellation();
   return batch;
 }
@@ -568,10 +592,10 @@ stage_stats stage_core::stats() const noexcept {
   std::uint64_t const failed = self.failed_.load(std::memory_order_acquire);
   std::uint64_t const dropped = self.dropped_.load(std::memory_order_acquire);
   std::uint64_t const dismissed = self.dismissed_.load(std::memory_order_acquire);
-  std::uint64_t const word = self.word_.load(std::memory_order_acquire);
+  auto const [word, uncounted] = self.counts();
   std::uint64_t const all = self.order_.total(self.order_.next_ticket()) + self.guests_;
   std::uint64_t const total = all - self.first_total_;
-  std::uint64_t const in_flight = static_cast<std::uint32_t>(all) - runner_word::finished_in(word);
+  std::uint64_t const in_flight = static_cast<std::uint32_t>(all) - runner_word::finished_in(word) - uncounted;
   std::uint64_t const running = self.items_running(word);
   std::uint64_t const finished = total - in_flight - dismissed;
   return {.queued = in_flight - std::min(in_flight, running),
@@ -585,19 +609,19 @@ stage_stats stage_core::stats() const noexcept {
           .wait = self.timer_.wait()};
 }
 
-failure_ptr stage_core::failure_of_current_exception(cell const& failed, int attempt) const noexcept {
-  return describe_current_exception(name_, failed.index(), attempt);
+failure_ptr stage_core::failure_of_current_exception(std::size_t index, int attempt) const noexcept {
+  return describe_current_exception(name_, index, attempt);
 }
 
-failure_ptr stage_core::dropped_failure(cell const& dropped) const noexcept {
-  return describe(error_kind::dropped, name_, dropped.index(), "dropped by the stage's body");
+failure_ptr stage_core::dropped_failure(std::size_t index) const noexcept {
+  return describe(error_kind::dropped, name_, index, "dropped by the stage's body");
 }
 
-failure_ptr stage_state::cancelled_failure(cell const& unstarted) const noexcept {
+failure_ptr stage_state::cancelled_failure(std::size_t index) const noexcept {
   char const* why = "cancelled, as its stage was";
   if (retired_.load(std::memory_order_relaxed)) why = "cancelled: its stage was destroyed first";
   else if (intake_.load() == intake::too_many_errors) why = "cancelled: its stage has stopped at .max_errors";
-  return describe(error_kind::cancelled, name_, unstarted.index(), why);
+  return describe(error_kind::cancelled, name_, index, why);
 }
 
 void stage_core::throw_not_repeatable() const {

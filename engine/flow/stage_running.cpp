@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // How a stage's cells come to run: the queue of ready ones, the runners that serve it, and the slots for bodies. What
 // items of pipelines need beyond that: fused.cpp.
+#include "engine/flow/body_frame.hpp"
 #include "engine/flow/core_registry.hpp"
 #include "engine/flow/engine.hpp"
+#include "engine/flow/sanitizers.hpp"
 #include "engine/flow/stage_state.hpp"
 #include "engine/flow/waiting.hpp"
+
+#include <penstock/detail/bundle.hpp>
 
 #include <algorithm>
 #include <chrono>
@@ -17,40 +21,10 @@ namespace {
 
 constexpr int cells_before_yield = 4096;  // then the runner's thread looks after other stages
 constexpr int looks_before_end = 64;      // of a runner, about as long as it takes to post one
-constexpr auto short_body = std::chrono::nanoseconds{500};
+// Instrumented bodies take longer, and what is done for short ones is to be tested, too.
+constexpr auto short_body =
+    std::chrono::nanoseconds{PENSTOCK_ADDRESS_SANITIZER + PENSTOCK_THREAD_SANITIZER == 0 ? 500 : 50'000};
 constexpr int most_doublings = 6;  // of .backoff
-
-// A body that this thread is in; others may be around it, where stages run inline.
-struct body_frame {
-  stage_state* stage;
-  cell const* item;
-  std::uint32_t items;  // in its batch; 0 where it takes one at a time
-  bool has_slot;
-  body_frame const* outer;
-};
-thread_local constinit body_frame const* innermost_body = nullptr;
-
-// While it lives, this thread is in a body of the stage.
-class entered_body {
- public:
-  entered_body(stage_state& stage, cell const& item, std::uint32_t items, bool has_slot) noexcept
-      : frame_{&stage, &item, items, has_slot, innermost_body} {
-    innermost_body = &frame_;
-  }
-  entered_body(entered_body const&) = delete;
-  entered_body& operator=(entered_body const&) = delete;
-  ~entered_body() { innermost_body = frame_.outer; }
-
- private:
-  body_frame frame_;
-};
-
-// The innermost body that `is_wanted` accepts; null when there is none.
-body_frame const* find_body(auto const& is_wanted) {
-  body_frame const* each = innermost_body;
-  while (each != nullptr && !is_wanted(*each)) each = each->outer;
-  return each;
-}
 
 }  // namespace
 
@@ -79,6 +53,7 @@ bool stage_state::is_needed_by_this_thread() const {
 // With ready_mutex_ held: whether a queued cell is not to run. It is the caller's to end then, or was ended.
 bool stage_state::is_unwanted(cell& queued) const noexcept {
   bool const ended = queued.ended_.load(std::memory_order_relaxed);
+  if (bundle const* const many = bundle_in(queued)) return many->is_claimed() || is_cancelled(queued);
   if (!ended && !is_cancelled(queued)) return false;
   if (!ended) (void)start(queued);
   if (takes_batches()) queued.clear(cell::forming);
@@ -240,7 +215,12 @@ void stage_state::refuse(row unwanted) noexcept {
       continue;
     }
     stage_state& core = of(*each);
-    (void)each->run(core.cancelled_failure(*each));
+    if (bundle* const many = bundle_in(*each)) {
+      core.end_rest(*many);
+      many->drop_handle();
+      continue;
+    }
+    (void)each->run(core.cancelled_failure(each->index()));
     (void)core.finish(*each, runner_word::finished, false);
   }
   refusing = false;
@@ -267,10 +247,14 @@ stage_state* stage_state::serve(int& served) noexcept {
       post_runner();
       return nullptr;
     }
-    cell* const next = next_cell();
+    auto const [next, at] = next_work();
     if (next == nullptr) return nullptr;
     if (is_guest(*next)) {
       if (stage_state* const now = carry(*next, true); now != this) return now;
+      continue;
+    }
+    if (bundle* const many = bundle_in(*next)) {
+      served += static_cast<int>(run_bundle(*many, at));
       continue;
     }
     cell* descendant = nullptr;
@@ -286,15 +270,16 @@ stage_state* stage_state::serve(int& served) noexcept {
   }
 }
 
-// The next cell to serve, counted as running, or the first of the next batch; none when the runner's slot is gone or was given back.
-cell* stage_state::next_cell() noexcept {
+// The next cell to serve, counted as running, or the first of the next batch; none when the runner's slot is gone or was
+// given back.
+stage_state::work stage_state::next_work() noexcept {
   for (bool lingered = false;;) {
     row unwanted;
     bool slot_is_gone = false;
-    cell* const found = pop(unwanted, slot_is_gone);
+    work const found = pop(unwanted, slot_is_gone);
     bool const refused = unwanted.first != nullptr;
     if (refused) refuse(unwanted);
-    if (found != nullptr || slot_is_gone) return found;
+    if (found.item != nullptr || slot_is_gone) return found;
     if (refused) continue;
     if (!std::exchange(lingered, true) && linger()) continue;
     std::uint64_t const word = word_.fetch_sub(runner_word::active) - runner_word::active;
@@ -303,32 +288,29 @@ cell* stage_state::next_cell() noexcept {
     if (held_back) engine::instance().keep_watch();
     if ((!has_queued() || held_back) && returning_.load() == 0) {
       if ((word & runner_word::halted) != 0) word_.notify_all();
-      return nullptr;
+      return {};
     }
-    if (!take_slot()) return nullptr;  // those who have the slots look as well
+    if (!take_slot()) return {};  // those who have the slots look as well
   }
 }
 
-cell* stage_state::pop(row& unwanted, bool& slot_is_gone) noexcept {
+stage_state::work stage_state::pop(row& unwanted, bool& slot_is_gone) noexcept {
   std::unique_lock lock{ready_mutex_};
   if (first_returning_ != nullptr) {
     hand_slot_on();
     slot_is_gone = true;
-    return nullptr;
+    return {};
   }
   std::uint64_t word = word_.load(std::memory_order_relaxed);
-  if (holds_back(word) && !may_exceed_.exchange(false)) return nullptr;
-  cell* found = nullptr;
-  if (takes_batches()) {
-    found = take_batch(unwanted);
-  } else {
-    while ((found = take_ready()) != nullptr && (is_unwanted(*found) || !start(*found))) unwanted.append(*found);
-  }
-  if (found == nullptr) return nullptr;
+  if (holds_back(word) && !may_exceed_.exchange(false)) return {};
+  work const found = takes_batches() ? work{take_batch(unwanted)} : take_item(unwanted);
+  if (found.item == nullptr) return {};
   bool wake = false;
   std::uint64_t changed = 0;
   do {
-    bool const has_more = takes_batches() ? has_queued() : first_ready_.load(std::memory_order_relaxed) != nullptr;
+    bool const has_more = takes_batches() ? has_queued()
+                                          : first_ready_.load(std::memory_order_relaxed) != nullptr ||
+                                                shared_.load(std::memory_order_relaxed) > 0;
     wake = has_more && (word & runner_word::waking) == 0 &&
            runner_word::active_in(word) < concurrency_.load(std::memory_order_relaxed) &&
            !short_bodies_.load(std::memory_order_relaxed);
@@ -337,6 +319,24 @@ cell* stage_state::pop(row& unwanted, bool& slot_is_gone) noexcept {
   lock.unlock();
   if (wake) post_runner();
   return found;
+}
+
+// With ready_mutex_ held. Runners that have bundles of their own are not in each other's way; so one that others work on is
+// helped when there is nothing else, or one of them has got stuck.
+stage_state::work stage_state::take_item(row& unwanted) noexcept {
+  bundle* shared = stuck_bundle();
+  cell* found = nullptr;
+  if (shared == nullptr) {
+    while ((found = take_ready()) != nullptr && (is_unwanted(*found) || !start(*found))) unwanted.append(*found);
+    if (found != nullptr && !found->is_bundle()) return {found};
+    shared = found != nullptr ? bundle_in(*found) : first_shared();
+    if (shared == nullptr) return {};
+    if (found != nullptr) share(*shared);
+  }
+  std::uint32_t const at = shared->claim();
+  if (at == shared->size()) return {};  // others have been faster
+  if (at + 1 == shared->size()) shared_.fetch_sub(1);
+  return {shared, at};
 }
 
 bool stage_state::linger() const noexcept {
@@ -354,16 +354,19 @@ bool stage_state::execute(cell& runnable, bool has_slot, bool directly) noexcept
   fetch_dependent(runnable);
   entered_body const here{*this, runnable, 0, has_slot};
   bool const is_over = runnable.run(nullptr);
-  auto const sampled = timer_.end(timed, ready, !runnable.failure_inherited_);
-  if (sampled.count() >= 0) {
-    bool const is_short = sampled < short_body;
-    bool const was_short = short_bodies_.load(std::memory_order_relaxed);
-    // One long body among short ones may have met a context switch.
-    int const long_ones = is_short ? 0 : long_bodies_.load(std::memory_order_relaxed) + 1;
-    long_bodies_.store(long_ones, std::memory_order_relaxed);
-    if (is_short != was_short && (is_short || long_ones > 1)) short_bodies_.store(is_short, std::memory_order_relaxed);
-  }
+  note_duration(timer_.end(timed, ready, !runnable.failure_inherited_));
   return is_over;
+}
+
+// Of a body that was sampled, else a negative one.
+void stage_state::note_duration(std::chrono::nanoseconds sampled) noexcept {
+  if (sampled.count() < 0) return;
+  bool const is_short = sampled < short_body;
+  bool const was_short = short_bodies_.load(std::memory_order_relaxed);
+  // One long body among short ones may have met a context switch.
+  int const long_ones = is_short ? 0 : long_bodies_.load(std::memory_order_relaxed) + 1;
+  long_bodies_.store(long_ones, std::memory_order_relaxed);
+  if (is_short != was_short && (is_short || long_ones > 1)) short_bodies_.store(is_short, std::memory_order_relaxed);
 }
 
 // The same for a body that takes batches, and a row of cells from `first` on.
@@ -406,7 +409,7 @@ bool stage_state::await_attempt(cell& failed) noexcept {
     room_.wait_for(lock, delay_after(failed.failed_attempts()), [&] { return is_cancelled(failed); });
   }
   if (!is_cancelled(failed)) return true;
-  (void)failed.run(cancelled_failure(failed));
+  (void)failed.run(cancelled_failure(failed.index()));
   return false;
 }
 
@@ -457,13 +460,13 @@ void stage_state::end_delayed() noexcept {
   }
 }
 
-void stage_state::count_failure(cell const& ended) noexcept {
-  if (ended.was_dropped()) {
+void stage_state::count_failure(failure const& why, bool inherited) noexcept {
+  if (why.kind == error_kind::dropped) {
     dropped_.fetch_add(1, std::memory_order_relaxed);
     return;
   }
   failed_.fetch_add(1, std::memory_order_relaxed);
-  bool const is_origin = !ended.failure_inherited_ && ended.failure_->kind != error_kind::cancelled;
+  bool const is_origin = !inherited && why.kind != error_kind::cancelled;
   if (is_origin && max_errors_ != unlimited && errors_.fetch_add(1) + 1 == max_errors_) {
     cancel(intake::too_many_errors);
   }
@@ -475,9 +478,9 @@ void stage_state::count_failure(cell const& ended) noexcept {
 // it, lets it go. In a runner, returns one dependent cell that has a slot of its stage and is to be run next.
 cell* stage_state::finish(cell& ended, std::uint64_t change, bool in_runner) noexcept {
   // Counted before anybody can see the result, so that counts are exact once gather has returned.
-  if (ended.failure_ != nullptr) count_failure(ended);
+  if (ended.failure_ != nullptr && !ended.is_bundle()) count_failure(*ended.failure_, ended.failure_inherited_);
   bool const discard = discards_ && !ended.has_failed();
-  if (order_.has_readers()) order_.count_unread(ended);
+  if (order_.has_readers() && !ended.is_bundle()) order_.count_unread(ended);
   std::uint64_t const word = word_.fetch_add(change) + change;
   link* newest = ended.waiters_.exchange(&cell::finished_mark, std::memory_order_seq_cst);
   if (ended.abandoned_.load(std::memory_order_seq_cst)) ended.see_failure();

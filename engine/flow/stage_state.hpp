@@ -119,10 +119,10 @@ class stage_state final : public stage_core {
   // The scattering side.
   [[nodiscard]] admission take_ticket(std::uint64_t& ticket, bool bounded);
   [[nodiscard]] bool take_bytes(std::size_t bytes, bool bounded) noexcept;
-  [[nodiscard]] place place_of(std::uint64_t ticket);
+  [[nodiscard]] place place_of(std::uint64_t ticket, std::uint32_t count);
   [[nodiscard]] item_place place_of(std::uint64_t ticket, std::size_t bytes);
-  [[nodiscard]] bool retract(std::uint64_t ticket) noexcept;
-  void give_back(place const& unused) noexcept;
+  [[nodiscard]] bool retract(std::uint64_t ticket, std::uint32_t count) noexcept;
+  void give_back(place const& unused, std::uint32_t count) noexcept;
   // What a scatter asks for: a ticket, or, for an item of the pipeline `home`, room.
   struct request {
     stage_state const* home = nullptr;
@@ -132,8 +132,12 @@ class stage_state final : public stage_core {
   };
   // Unbounded, it never finds the stage full.
   [[nodiscard]] admission take(request& wanted, bool bounded = true);
+  // Also where room has come only just now; this takes longer when the stage is full.
+  [[nodiscard]] admission take_exactly(request& wanted);
   [[nodiscard]] admission wait_for_room(request& wanted);
   [[nodiscard]] bool is_full(std::uint32_t total, std::uint32_t capacity) noexcept;
+  [[nodiscard]] std::uint32_t free_places(std::uint32_t total, std::uint32_t capacity) noexcept;
+  [[nodiscard]] std::uint32_t free_places_now(std::uint32_t total, std::uint32_t capacity) noexcept;
   // Guests that go first when there is room.
   [[nodiscard]] std::uint32_t parked() const noexcept {
     return static_cast<std::uint32_t>(parked_.load(std::memory_order_relaxed));
@@ -159,7 +163,8 @@ class stage_state final : public stage_core {
   [[nodiscard]] bool has_queued() const noexcept {
     bool const some =
         incoming_.load(std::memory_order_seq_cst) != nullptr || first_ready_.load(std::memory_order_relaxed) != nullptr;
-    return takes_batches() ? batching_.alone() > 0 || (some && batching_.is_ripe()) : some;
+    if (takes_batches()) return batching_.alone() > 0 || (some && batching_.is_ripe());
+    return some || shared_.load(std::memory_order_seq_cst) > 0;
   }
   void enqueue(cell& runnable) noexcept { enqueue(runnable, runnable); }
   void enqueue(cell& newest, cell& oldest) noexcept;
@@ -257,14 +262,41 @@ class stage_state final : public stage_core {
 
   // Running.
   [[nodiscard]] stage_state* serve(int& served) noexcept;
-  [[nodiscard]] cell* next_cell() noexcept;
-  [[nodiscard]] cell* pop(row& unwanted, bool& slot_is_gone) noexcept;
+  struct work {
+    cell* item = nullptr;
+    std::uint32_t at = 0;  // of a bundle: its item
+  };
+  [[nodiscard]] work next_work() noexcept;
+  [[nodiscard]] work pop(row& unwanted, bool& slot_is_gone) noexcept;
+  [[nodiscard]] work take_item(row& unwanted) noexcept;
   [[nodiscard]] bool linger() const noexcept;
   [[nodiscard]] bool execute(cell& runnable, bool has_slot = true, bool directly = false) noexcept;
   [[nodiscard]] bool await_attempt(cell& failed) noexcept;
+  void note_duration(std::chrono::nanoseconds sampled) noexcept;
+  [[nodiscard]] bundle* first_shared() const noexcept;
+  [[nodiscard]] bundle* stuck_bundle() const noexcept;
+  void share(bundle& queued) noexcept;
+  void unshare(bundle& over) noexcept;
+  void count_shared() noexcept;
+  [[nodiscard]] bool has_counted_shared() noexcept;
+  struct word_and_uncounted {
+    std::uint64_t word;
+    std::uint32_t items;  // that have ended, beyond what the word says
+  };
+  [[nodiscard]] word_and_uncounted counts() const noexcept;
+  struct bundle_timing;
+  void run_item(bundle& many, std::uint32_t at, bundle_timing& timing) noexcept;
+  [[nodiscard]] std::uint32_t run_bundle(bundle& many, std::uint32_t at) noexcept;
+  void finish_bundle(bundle& many) noexcept;
+  // Takes a bundle that runners work on and that has an item to give out, for a reader: any, or in order the `next` one.
+  // Null when there is none.
+  [[nodiscard]] bundle* take_shared(bool in_order, void const* next) noexcept;
+  void give(bundle& from, std::uint32_t at) noexcept;
+  [[nodiscard]] std::uint64_t first_listed() noexcept;
+  void end_rest(bundle& many) noexcept;
   void retry_later(cell& failed) noexcept;
   [[nodiscard]] std::chrono::milliseconds delay_after(int attempts) const noexcept;
-  void count_failure(cell const& ended) noexcept;
+  void count_failure(failure const& why, bool inherited) noexcept;
   [[nodiscard]] cell* finish(cell& ended, std::uint64_t change, bool in_runner) noexcept;
   void tell_of_room(std::uint64_t word) noexcept;
   [[nodiscard]] bool enter_directly(cell& runnable) noexcept;
@@ -278,7 +310,7 @@ class stage_state final : public stage_core {
   void end_unstarted() noexcept;
   void end_delayed() noexcept;
   void request_stop() noexcept;
-  [[nodiscard]] failure_ptr cancelled_failure(cell const& unstarted) const noexcept;
+  [[nodiscard]] failure_ptr cancelled_failure(std::size_t index) const noexcept;
 
   // Slots: how many bodies may run.
   [[nodiscard]] bool take_slot(std::uint64_t also = 0, std::uint64_t unless = 0) noexcept;
@@ -338,9 +370,11 @@ class stage_state final : public stage_core {
   returning_body* last_returning_ = nullptr;
   cell* first_parked_ = nullptr;  // guests that wait for room, oldest first, through their next_
   cell* last_parked_ = nullptr;
-  std::atomic<int> returning_{0};    // their number
-  std::atomic<int> away_{0};         // runners that serve later stages at present
-  std::atomic<int> long_bodies_{0};  // samples in a row
+  std::atomic<bundle*> first_shared_{nullptr};  // bundles that are worked on, oldest first
+  std::atomic<int> shared_{0};                  // those of them with items that nobody has claimed
+  std::atomic<int> returning_{0};               // their number
+  std::atomic<int> away_{0};                    // runners that serve later stages at present
+  std::atomic<int> long_bodies_{0};             // samples in a row
   std::atomic<std::uint64_t> failed_{0};
   std::atomic<std::uint64_t> dropped_{0};
   std::atomic<std::uint64_t> retried_{0};

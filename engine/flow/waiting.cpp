@@ -4,9 +4,12 @@
 #include "engine/flow/order_list.hpp"
 #include "engine/flow/stage_state.hpp"
 
+#include <penstock/detail/bundle.hpp>
 #include <penstock/detail/stage_core.hpp>
 
 #include <array>
+#include <bit>
+#include <chrono>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -39,7 +42,7 @@ class batch_sleeper final : public waiter {
   sleeper here_;
 };
 
-// Counts the cells of a gather as they end.
+// Counts the cells of a gather as they end. Items of bundles are looked for by who gathers: they end before their cell.
 class tally {
  public:
   struct one final : waiter {
@@ -50,27 +53,48 @@ class tally {
     tally* to = nullptr;
     cell* watched = nullptr;
     link wait;
+    std::uint64_t seen = 0;  // of a bundle: items that were counted, or given before
   };
 
   void count(cell const& ended) noexcept {
     std::lock_guard const lock{mutex_};  // held while notifying, as in sleeper
-    ++(ended.has_failed() ? counted_.failed : counted_.done);
+    if (!ended.is_bundle()) ++(ended.has_failed() ? counted_.failed : counted_.done);
+    ++cells_;
     counted_one_.notify_one();
   }
-  // Blocks until more are counted than `seen`; the new counts.
-  [[nodiscard]] progress after(progress const& seen) noexcept {
+  // Blocks until more than `cells` have ended, or until items of bundles may have; how many cells have, and adds to `now`
+  // those that were single.
+  [[nodiscard]] std::size_t after(std::size_t cells, bool has_bundles, progress& now) noexcept {
     std::unique_lock lock{mutex_};
-    counted_one_.wait(lock, [&] { return counted_.done + counted_.failed != seen.done + seen.failed; });
-    progress now = counted_;
-    now.total = seen.total;
-    return now;
+    auto const has_more = [&] { return cells_ != cells; };
+    if (has_bundles) counted_one_.wait_for(lock, look_at_bundles, has_more);
+    else counted_one_.wait(lock, has_more);
+    now.done += std::exchange(counted_.done, 0);
+    now.failed += std::exchange(counted_.failed, 0);
+    return cells_;
+  }
+  static void count_items(bundle const& many, std::uint64_t& seen, progress& now) noexcept {
+    for (std::uint32_t at = 0; at < many.size(); ++at) {
+      if ((seen >> at & 1U) != 0 || !many.has_ended(at)) continue;
+      seen |= std::uint64_t{1} << at;
+      ++(many.error_of(at) != nullptr ? now.failed : now.done);
+    }
   }
 
  private:
+  static constexpr auto look_at_bundles = std::chrono::milliseconds{5};
+
   std::mutex mutex_;
   std::condition_variable counted_one_;
-  progress counted_;  // guarded by mutex_
+  progress counted_;       // single cells, since the last look; these guarded by mutex_
+  std::size_t cells_ = 0;  // all that have ended
 };
+
+// Also when a stream has given out items of it.
+bool has_failed(cell const& ended) noexcept {
+  bundle const* const many = bundle_in(ended);
+  return many != nullptr ? many->first_error() != nullptr : ended.has_failed();
+}
 
 }  // namespace
 
@@ -163,14 +187,14 @@ bool cell_batch::wait_all() const noexcept {
   bool all_good = true;
   for (std::size_t i = first_; i < cells_.size(); ++i) {
     cells_[i]->wait_in_gather();
-    all_good = all_good && !cells_[i]->has_failed();
+    all_good = all_good && !has_failed(*cells_[i]);
   }
   return all_good;
 }
 
 bool cell_batch::wait_all(std::function<void(progress const&)> const& report) const {
   if (report == nullptr) return wait_all();
-  progress now{.done = 0, .failed = 0, .total = size()};
+  progress now{};
   std::exception_ptr thrown;
   auto const tell = [&] {
     if (thrown != nullptr) return;
@@ -181,11 +205,19 @@ bool cell_batch::wait_all(std::function<void(progress const&)> const& report) co
     }
   };
   tally counted;
-  std::vector<tally::one> ones(size());
+  std::vector<tally::one> ones(cells_.size() - first_);
+  std::vector<tally::one*> bundles;
   for (std::size_t i = 0; i < ones.size(); ++i) {
     ones[i].to = &counted;
     ones[i].watched = cells_[first_ + i];
     ones[i].wait.who = &ones[i];
+    if (bundle const* const many = bundle_in(*ones[i].watched)) {
+      bundles.push_back(&ones[i]);
+      ones[i].seen = many->given();
+      now.total += many->size() - static_cast<std::size_t>(std::popcount(ones[i].seen));
+    } else {
+      ++now.total;
+    }
   }
   tell();
   for (tally::one& each : ones) {
@@ -193,12 +225,15 @@ bool cell_batch::wait_all(std::function<void(progress const&)> const& report) co
   }
   std::optional<batch_wanted> wanted;
   if (!empty()) wanted.emplace(stage_state::of(front()), batch_wanted::by::gather);
-  while (now.done + now.failed < now.total) {
+  for (std::size_t ended = 0; ended < ones.size();) {
+    std::size_t const seen = now.done + now.failed;
     {
       slot_given_back const meanwhile;  // not while `report` runs: it is a part of the body
-      now = counted.after(now);
+      ended = counted.after(ended, !bundles.empty(), now);
     }
-    tell();
+    for (tally::one* const each : bundles) tally::count_items(static_cast<bundle&>(*each->watched), each->seen, now);
+    std::erase_if(bundles, [](tally::one const* each) { return each->watched->done(); });
+    if (now.done + now.failed != seen) tell();
   }
   if (thrown != nullptr) std::rethrow_exception(thrown);
   return now.failed == 0;
@@ -213,12 +248,20 @@ cell_batch::~cell_batch() {
 stage_error cell_batch::failure() const {
   std::vector<item_error> failures;
   for (std::size_t i = first_; i < cells_.size(); ++i) {
-    if (cells_[i]->has_failed()) failures.push_back(cells_[i]->error());
+    if (!has_failed(*cells_[i])) continue;
+    if (bundle const* const many = bundle_in(*cells_[i])) {
+      for (std::uint32_t at = 0; at < many->size(); ++at) {
+        failure_ptr const* const why = many->is_given(at) ? nullptr : many->error_of(at);
+        if (why != nullptr) failures.push_back({*why, false});
+      }
+    } else {
+      failures.push_back(cells_[i]->error());
+    }
   }
   item_error const& first = failures.front();
   std::string text = first.what();
   if (failures.size() > 1) {
-    text += " (and " + std::to_string(failures.size() - 1) + " more of " + std::to_string(size()) + " items failed)";
+    text += " (and " + std::to_string(failures.size() - 1) + " more of " + std::to_string(items()) + " items failed)";
   }
   std::string stage = first.stage();
   std::size_t const index = first.index();

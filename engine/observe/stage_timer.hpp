@@ -70,14 +70,18 @@ class stage_timer {
   /// Its body starts. Without a moment of `ready` its wait is not measured.
   [[nodiscard]] item start(moment ready, std::size_t index) noexcept {
     moment const tick = moment::last_tick();
-    if (ready == tick) return {.tick = tick, .measured = {}};  // neither is it sampled, nor are bodies long
+    if (ready == tick) return {.tick = tick, .measured = std::nullopt};  // neither is it sampled, nor are bodies long
     return start_measured(ready, tick, index);
   }
-  /// The same for one that has become ready this very moment: it waits for nothing.
+  /// Whether start() measures nothing of an item that has become ready at `ready` with others, and is not sampled.
+  [[nodiscard]] bool skips(moment ready) const noexcept {
+    return !times_all_.load(std::memory_order_relaxed) && !ready.is_long_ago();
+  }
+  /// start() for one that has become ready this very moment: it waits for nothing.
   [[nodiscard]] item start_at_once(std::size_t index) noexcept {
     moment const tick = moment::last_tick();
     if (index % sampled_every != 0 && !times_all_.load(std::memory_order_relaxed)) {
-      return {.tick = tick, .measured = {}};
+      return {.tick = tick, .measured = std::nullopt};
     }
     item started = start_measured(moment{}, tick, index);
     if (started.measured) started.measured->at_once = true;

@@ -168,6 +168,7 @@ class pipeline<R(P...)> {
   }
 
   // For detail::scattering.
+  static constexpr bool has_bundles = false;
   [[nodiscard]] path& port() const noexcept { return *path_; }
   template <class Start, class... A>
   auto create(detail::pipeline_core::admission const& at, Start const& start, A&&... arguments) {

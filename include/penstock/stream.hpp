@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <penstock/detail/bundle.hpp>
 #include <penstock/detail/cell.hpp>
 #include <penstock/detail/cell_reader.hpp>
 #include <penstock/detail/completions.hpp>
@@ -8,6 +9,7 @@
 #include <penstock/outcome.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 #include <exception>
 #include <iterator>
@@ -260,13 +262,21 @@ class stage_reader {
       : port_{&port}, cells_{std::make_unique<cell_reader>(port.home(), in_order)} {}
 
   void next(std::optional<value_type>& to) {
-    cell* const finished = cells_->next();
-    if (finished == nullptr) return port_->reopen();
+    cell_reader::item const found = cells_->next();
+    if (found.in == nullptr) return port_->reopen();
     struct pass {
-      cell& read;
-      ~pass() { cell_reader::pass(read); }
-    } const afterwards{*finished};
-    to.emplace(outcome_at<T>(cells_->index(*finished), static_cast<result_cell<T>&>(*finished), finished->no_handle()));
+      cell_reader& cells;
+      cell_reader::item read;
+      ~pass() { cells.pass(read); }
+    } const afterwards{*cells_, found};
+    std::size_t const index = cells_->index(found);
+    if (bundle* const many = bundle_in(*found.in)) {
+      failure_ptr const* const why = many->failure_of(found.at);
+      if (why != nullptr) to.emplace(index, item_error{*why, false});
+      else to.emplace(index, std::move(static_cast<result_bundle<T>*>(many)->value(found.at)));
+    } else {
+      to.emplace(outcome_at<T>(index, static_cast<result_cell<T>&>(*found.in), found.in->no_handle()));
+    }
   }
 
  private:

@@ -3,6 +3,7 @@
 
 #include <penstock/batch.hpp>
 #include <penstock/detail/batch_body.hpp>
+#include <penstock/detail/bundle.hpp>
 #include <penstock/detail/call.hpp>
 #include <penstock/detail/gathering.hpp>
 #include <penstock/detail/scattering.hpp>
@@ -256,6 +257,8 @@ class thread_stage<R(P...)> {
   }
 
   // For detail::scattering.
+  static constexpr bool has_bundles = true;
+  using signature = R(P...);
   [[nodiscard]] detail::stage_core& port() const noexcept { return *core_; }
   template <class Start, class... A>
   auto create(detail::item_place const& at, Start const& start, A&&... arguments) {

@@ -57,7 +57,7 @@ class batch_item : public result_cell<typename result_of<R>::type> {
   void keep(Result&& given) {
     if constexpr (result_of<R>::may_drop) {
       this->value_ = std::forward<Result>(given);
-      if (!this->value_) return this->fail(this->stage().dropped_failure(*this), false);
+      if (!this->value_) return this->fail(this->stage().dropped_failure(this->index()), false);
     } else {
       this->value_.emplace(std::forward<Result>(given));
     }
@@ -70,7 +70,7 @@ class batch_item : public result_cell<typename result_of<R>::type> {
   }
   /// What is being handled has ended one more attempt; call it in the handler.
   void fail_attempt() noexcept {
-    this->fail(this->stage().failure_of_current_exception(*this, failed_attempts() + 1), false);
+    this->fail(this->stage().failure_of_current_exception(this->index(), failed_attempts() + 1), false);
   }
 
  protected:
@@ -193,11 +193,11 @@ class call<R(P...), type_list<H...>> final : public call_base<call<R(P...), type
         invoke(last);
         this->forget_failure();
         if constexpr (result_of<R>::may_drop) {
-          if (!this->value_) this->fail(stage.dropped_failure(*this), false);
+          if (!this->value_) this->fail(stage.dropped_failure(this->index()), false);
         }
         return true;
       } catch (...) {
-        this->fail(stage.failure_of_current_exception(*this, number), false);
+        this->fail(stage.failure_of_current_exception(this->index(), number), false);
       }
       // Without memory to count attempts in, there are no more.
       if (last || this->failed_attempts() < number || !stage.tries_again(*this)) return true;

@@ -72,7 +72,10 @@ class alignas(64) cell : public waiter {  // order_list keeps marks in the low b
     return failure_ != nullptr && failure_->kind == error_kind::dropped;
   }
   [[nodiscard]] bool has_failed() const noexcept { return failure_ != nullptr && !was_dropped(); }
+  [[nodiscard]] bool failure_was_inherited() const noexcept { return failure_inherited_; }
   [[nodiscard]] item_error error() const noexcept { return {failure_, failure_inherited_}; }
+  /// Many items in one cell, see bundle: what is said of one item here is meant of the first, or of all.
+  [[nodiscard]] bool is_bundle() const noexcept { return has(many); }
   [[nodiscard]] std::size_t index() const noexcept { return place_.ticket & index_mask; }
   [[nodiscard]] stage_core& stage() const noexcept { return *stage_; }
 
@@ -159,6 +162,7 @@ class alignas(64) cell : public waiter {  // order_list keeps marks in the low b
   friend class order_list;
   friend class ready_cells;
   friend class cell_reader;
+  friend class bundle;
   friend struct cell_row;
 
   /// Runs the body on the arguments, or, with a reason, refuses to; keeps result or failure and lets the arguments go.
@@ -175,7 +179,8 @@ class alignas(64) cell : public waiter {  // order_list keeps marks in the low b
     unread = 1,   // counted for readers of the order list, whose finished mark shows this
     forming = 2,  // a batch, with others; these two are written with the stage's ready_mutex_ held
     awaited = 4,  // by a thread
-    passes = 8    // the stages of a pipeline: it has a way()
+    passes = 8,   // the stages of a pipeline: it has a way()
+    many = 16     // a bundle; these two are there from the start
   };
   void set(mark added) noexcept { marks_.fetch_or(added, std::memory_order_relaxed); }
   void clear(mark gone) noexcept { marks_.fetch_and(static_cast<std::uint8_t>(~gone), std::memory_order_relaxed); }

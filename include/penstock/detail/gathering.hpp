@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <penstock/detail/bundle.hpp>
 #include <penstock/detail/cell.hpp>
 #include <penstock/detail/stage_core.hpp>
 #include <penstock/gather_options.hpp>
@@ -15,21 +16,16 @@
 // What the gather functions of stages and pipelines do: `core` has the items, `owner` is to be reopened after it.
 namespace penstock::detail {
 
-/// The result of a gathered cell.
-template <class T>
-typename result_cell<T>::stored result_of_gathered(cell& finished) {
-  return static_cast<result_cell<T>&>(finished).take(finished.no_handle());
-}
-
 template <class T>
 std::vector<outcome<T>> outcomes_of(cell_batch batch, bool failures_only) {
   std::vector<outcome<T>> outcomes;
-  outcomes.reserve(batch.size());
+  outcomes.reserve(batch.items());
   for (; !batch.empty(); batch.pop()) {
-    cell& finished = batch.front();
-    if (failures_only && !finished.has_failed()) continue;
-    if (finished.failed()) outcomes.emplace_back(finished.index(), finished.error());
-    else outcomes.emplace_back(finished.index(), result_of_gathered<T>(finished));
+    for_each_item<T>(batch.front(), [&](std::size_t index, failure_ptr const* why, bool inherited, auto const& take) {
+      if (failures_only && (why == nullptr || (*why)->kind == error_kind::dropped)) return;
+      if (why != nullptr) outcomes.emplace_back(index, item_error{*why, inherited});
+      else outcomes.emplace_back(index, take());
+    });
   }
   return outcomes;
 }
@@ -48,9 +44,12 @@ gathered<T> results_of(cell_batch& batch, bool all_good, bool failures_only) {
     for (; !batch.empty(); batch.pop()) continue;
   } else {
     std::vector<T> results;
-    results.reserve(batch.size());
+    results.reserve(batch.items());
     for (; !batch.empty(); batch.pop()) {
-      if (!batch.front().was_dropped() && !failures_only) results.push_back(result_of_gathered<T>(batch.front()));
+      if (failures_only) continue;
+      for_each_item<T>(batch.front(), [&](std::size_t, failure_ptr const* why, bool, auto const& take) {
+        if (why == nullptr) results.push_back(take());  // else it was dropped
+      });
     }
     return results;
   }

@@ -131,10 +131,10 @@ class pipeline_call<R(P...), type_list<H...>> final : public result_cell<typenam
       try {
         bool const kept = invoke(stage, last);
         this->forget_failure();
-        if (!kept) this->fail(stage.dropped_failure(*this), false);
+        if (!kept) this->fail(stage.dropped_failure(this->index()), false);
         return true;
       } catch (...) {
-        this->fail(stage.failure_of_current_exception(*this, number), false);
+        this->fail(stage.failure_of_current_exception(this->index(), number), false);
       }
       // Without memory to count attempts in, there are no more.
       if (last || this->failed_attempts() < number || !stage.tries_again(*this)) return true;

@@ -4,6 +4,7 @@
 #include <penstock/detail/argument.hpp>
 #include <penstock/detail/call.hpp>
 #include <penstock/detail/cell.hpp>
+#include <penstock/detail/outlet.hpp>
 #include <penstock/detail/signature.hpp>
 #include <penstock/detail/stage_core.hpp>
 
@@ -21,33 +22,6 @@
 // The stages of a pipeline behind interfaces without their types: pipeline<R(P...)> says nothing of what goes from one
 // stage to the next.
 namespace penstock::detail {
-
-/// Where the result of a body is to be made: in memory for the next body, or in a std::optional for the last one.
-struct outlet {
-  void* to;
-  bool is_optional;
-};
-
-/// Calls a body that returns R and puts its result into `out`; false when the body drops the item.
-template <class R, class Call>
-bool produce(outlet out, Call const& call) {
-  using stored = typename result_cell<typename result_of<R>::type>::stored;
-  auto const place = [out](auto&& make) {
-    if (out.is_optional) static_cast<std::optional<stored>*>(out.to)->emplace(make());
-    else ::new (out.to) stored(make());
-  };
-  if constexpr (std::is_void_v<R>) {
-    call();
-    place([] { return std::monostate{}; });
-  } else if constexpr (result_of<R>::may_drop) {
-    auto returned = call();
-    if (!returned) return false;
-    place([&]() -> decltype(auto) { return *std::move(returned); });
-  } else {
-    place(call);
-  }
-  return true;
-}
 
 /// The first stage of a pipeline.
 template <class... P>

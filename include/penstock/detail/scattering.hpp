@@ -2,12 +2,17 @@
 #pragma once
 
 #include <penstock/detail/argument.hpp>
+#include <penstock/detail/bundle.hpp>
+#include <penstock/detail/call_arguments.hpp>
 #include <penstock/detail/cell.hpp>
 #include <penstock/detail/stage_core.hpp>
 #include <penstock/future.hpp>
 #include <penstock/stream.hpp>
 
+#include <algorithm>
+#include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <ranges>
 #include <tuple>
@@ -61,13 +66,22 @@ class scattering {
   template <class Range>
   static void scatter_many(Front& front, Range&& range) {
     ready_cells ready;
-    for (auto&& element : range) {
-      auto const at = front.port().admit(&ready, bytes_of_element(element));
-      if constexpr (std::is_lvalue_reference_v<Range> || std::ranges::view<std::remove_cvref_t<Range>>) {
-        launch_into(ready, front, at, std::forward<decltype(element)>(element));
-      } else {
-        launch_into(ready, front, at, std::move(element));
+    constexpr bool keeps = std::is_lvalue_reference_v<Range> || std::ranges::view<std::remove_cvref_t<Range>>;
+    auto const take = [](auto&& element) -> decltype(auto) {
+      if constexpr (keeps) return std::forward<decltype(element)>(element);
+      else return std::move(element);
+    };
+    auto next = std::ranges::begin(range);
+    auto const end = std::ranges::end(range);
+    while (next != end) {
+      if constexpr (is_cheap_to_read<Range>) {
+        using element = decltype(take(*next));
+        if (scatter_bundle<element>(front, ready, next, static_cast<std::size_t>(end - next), take)) continue;
       }
+      auto&& element = *next;
+      auto const at = front.port().admit(&ready, bytes_of_element(element));
+      launch_into(ready, front, at, take(std::forward<decltype(element)>(element)));
+      ++next;
     }
   }
 
@@ -93,6 +107,86 @@ class scattering {
   }
 
  private:
+  template <class>
+  struct is_count : std::false_type {};
+  template <std::integral From, std::integral To>
+  struct is_count<std::ranges::iota_view<From, To>> : std::true_type {};
+  // Its elements lie in memory, or are counted: to read one cannot wait for anything.
+  template <class Range>
+  static constexpr bool is_cheap_to_read = [] {
+    using range = std::remove_cvref_t<Range>;
+    if constexpr (!std::sized_sentinel_for<std::ranges::sentinel_t<range>, std::ranges::iterator_t<range>>)
+      return false;
+    else return std::ranges::contiguous_range<range> || is_count<range>::value;
+  }();
+
+  // What keeps the arguments of one element, and whether none of the user's code, which may throw or block, makes them.
+  template <class A>
+  using deduced = std::conditional_t<std::is_lvalue_reference_v<A>, A, std::remove_reference_t<A>>;
+  template <class From, class To>
+  static constexpr bool is_plain = (std::is_same_v<From, To> && std::is_trivially_copyable_v<To>) ||
+                                   (std::is_arithmetic_v<From> && std::is_arithmetic_v<To>);
+  template <class... A>
+  struct arguments_of {
+    using match = matching<false, type_list<P...>, type_list<>, 0, deduced<A>...>;
+    static constexpr bool are_plain = [] {
+      if constexpr (sizeof...(A) != sizeof...(P)) return false;
+      else return (is_plain<std::remove_cvref_t<A>, std::remove_cvref_t<P>> && ...);
+    }();
+  };
+  template <class Element, class Indices>
+  struct tuple_elements;
+  template <class Element, std::size_t... I>
+  struct tuple_elements<Element, std::index_sequence<I...>> {
+    using type = arguments_of<decltype(std::get<I>(std::declval<Element>()))...>;
+  };
+  template <class Element>
+  static auto arguments_of_element() {
+    if constexpr (sizeof...(P) == 1) {
+      return std::type_identity<arguments_of<Element>>{};
+    } else {
+      using indices = std::make_index_sequence<std::tuple_size_v<std::remove_cvref_t<Element>>>;
+      return std::type_identity<typename tuple_elements<Element, indices>::type>{};
+    }
+  }
+
+  // Scatters the next elements in one cell, if that can be done; at most `left`.
+  template <class Element, class Iterator>
+  static bool scatter_bundle(Front& front, ready_cells& ready, Iterator& next, std::size_t left, auto const& take) {
+    if constexpr (Front::has_bundles) {
+      using given = typename decltype(arguments_of_element<Element>())::type;
+      if constexpr (given::are_plain && given::match::fits) {
+        using holders = typename given::match::holders;
+        if constexpr (can_be_bundled<typename Front::signature, holders>) {
+          using calls = bundled_calls<typename Front::signature, holders>;
+          stage_core& core = front.port();
+          auto const admitted = core.admit_bundle(std::min(left, calls::room));
+          if (!admitted) return false;
+          ready.send();
+          calls& made = [&]() -> calls& {
+            try {
+              return calls::create(core, *admitted, admitted->count);
+            } catch (...) {
+              core.dismiss(*admitted);
+              throw;
+            }
+          }();
+          for (std::uint32_t at = 0; at < admitted->count; ++at, ++next) put_into(made, at, take(*next));
+          core.submit(made);
+          return true;
+        }
+      }
+    }
+    return false;
+  }
+  template <class Element>
+  static void put_into(auto& calls, std::uint32_t at, Element&& element) noexcept {
+    if constexpr (sizeof...(P) == 1) calls.put(at, std::forward<Element>(element));
+    else
+      std::apply([&](auto&&... each) { calls.put(at, std::forward<decltype(each)>(each)...); },
+                 std::forward<Element>(element));
+  }
+
   template <class Element>
   static void launch_into(ready_cells& ready, Front& front, auto const& at, Element&& element) {
     create_from(

@@ -31,14 +31,15 @@ enum class claim_result : std::uint8_t { was_listed, was_taken, gathered };
 /// The cells of one gather, in scatter order; it owns a share of each. Those that are not popped go back to be gathered.
 class cell_batch {
  public:
-  explicit cell_batch(std::vector<cell*> cells) noexcept : cells_{std::move(cells)} {}
+  cell_batch() = default;
   cell_batch(cell_batch&& other) noexcept
-      : cells_{std::exchange(other.cells_, {})}, first_{std::exchange(other.first_, 0)} {}
+      : cells_{std::exchange(other.cells_, {})}, first_{std::exchange(other.first_, 0)}, items_{other.items_} {}
   cell_batch& operator=(cell_batch&&) = delete;
   ~cell_batch();
 
   [[nodiscard]] bool empty() const noexcept { return first_ == cells_.size(); }
-  [[nodiscard]] std::size_t size() const noexcept { return cells_.size() - first_; }
+  /// How many items there were at first: a cell may be a bundle of them.
+  [[nodiscard]] std::size_t items() const noexcept { return items_; }
   /// Blocks until all cells are finished; true when none has failed.
   [[nodiscard]] bool wait_all() const noexcept;
   /// The same; calls `report`, unless empty, as they finish. When it throws, all are waited for before that goes on.
@@ -51,8 +52,11 @@ class cell_batch {
   void pop() noexcept;
 
  private:
+  friend class order_list;
+
   std::vector<cell*> cells_;
   std::size_t first_ = 0;
+  std::size_t items_ = 0;
 };
 
 /// New cells of one stage that are ready, on their way to its queue together.
@@ -108,6 +112,12 @@ struct item_place : place {
   std::size_t bytes;
 };
 
+/// Places of items that are one behind the other.
+struct bundle_place : place {
+  std::uint32_t count;
+};
+class bundle;
+
 /// What a stage is to the engine, whatever its types: bounds, the queue of ready cells, the runners that serve it, the
 /// list for gather, counters. The engine's own part of it is stage_state.
 ///
@@ -132,6 +142,12 @@ class stage_core {
   [[nodiscard]] std::optional<item_place> try_admit(std::size_t bytes = 0);
   /// Gives a place back that was not used after all.
   void dismiss(item_place const& unused) noexcept;
+  /// Places for up to `wanted` calls in one bundle, one behind the other; none where it is better, or necessary, to send
+  /// them one by one. Does not block. Throws std::bad_alloc.
+  [[nodiscard]] std::optional<bundle_place> admit_bundle(std::size_t wanted);
+  void dismiss(bundle_place const& unused) noexcept;
+  /// Puts a bundle in its place, and in the queue.
+  void submit(bundle& added) noexcept;
 
   /// The bytes of an item's arguments turn out to be others.
   [[nodiscard]] item_place recharge(item_place const& taken, std::size_t bytes) noexcept;
@@ -199,8 +215,8 @@ class stage_core {
   /// An attempt after an item's first one begins.
   void count_retry(cell const& of) noexcept;
   /// The record of what a body has just thrown; call it in the handler.
-  [[nodiscard]] failure_ptr failure_of_current_exception(cell const& failed, int attempt) const noexcept;
-  [[nodiscard]] failure_ptr dropped_failure(cell const& dropped) const noexcept;
+  [[nodiscard]] failure_ptr failure_of_current_exception(std::size_t index, int attempt) const noexcept;
+  [[nodiscard]] failure_ptr dropped_failure(std::size_t index) const noexcept;
   [[noreturn]] void throw_not_repeatable() const;
   [[noreturn]] void throw_not_unpacked() const;
 
@@ -216,6 +232,7 @@ class stage_core {
   bool unpack_ = true;
   bool runs_inline_ = false;
   bool discards_ = false;
+  bool bundles_ = false;  // there may be some
   int attempts_ = 1;
   std::size_t batch_limit_ = 0;
   std::chrono::milliseconds backoff_{0};
