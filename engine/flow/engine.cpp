@@ -40,7 +40,7 @@ engine& engine::instance() {
   return forever;
 }
 
-engine::engine() : processors_{usable_processors()}, slots_{std::min(64, 4 * processors_)} {
+engine::engine() : processors_{usable_processors()}, slots_{std::max(2, processors_)} {
   moment::tick();
   if (!threads_only()) {
     state_ = arena_state::closed;
@@ -90,7 +90,10 @@ runner_node& engine::make_node(stage_state& stage) {
 
 void engine::post(runner_node& node) noexcept {
   node.post(tick_.load(std::memory_order_relaxed));
-  if (state_.load(std::memory_order_acquire) != arena_state::open || arena_starved()) {
+  // Bodies that wait would keep those out that compute, and the arena has no slots to spare.
+  bool const is_for_arena =
+      state_.load(std::memory_order_acquire) == arena_state::open && !node.stage().bodies_wait() && !arena_starved();
+  if (!is_for_arena) {
     threads_.announce(node);
   } else {
     tsan_release(&node);
@@ -125,7 +128,7 @@ void engine::run_from_arena(runner_node& node) noexcept {
   }
   if (!node.claim()) return;
   // Isolated, so that a body's own parallel loops do not take in our messages while they wait.
-  tbb::this_task_arena::isolate([&node] { node.stage().run(); });
+  tbb::this_task_arena::isolate([&node] { node.stage().run(true); });
   tsan_release(&node);
 }
 

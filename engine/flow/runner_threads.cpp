@@ -88,7 +88,7 @@ void runner_threads::serve() noexcept {
     runner_node& node = take_first();
     --idle_;
     lock.unlock();
-    if (node.claim()) node.stage().run();
+    if (node.claim()) node.stage().run(false);
     lock.lock();
     ++idle_;
   }

@@ -228,21 +228,22 @@ void stage_state::refuse(row unwanted) noexcept {
 
 // ---- the running side
 
-void stage_state::run() noexcept {
+void stage_state::run(bool in_arena) noexcept {
   word_.fetch_and(~runner_word::waking);
   stage_state* at = this;
-  for (int served = 0; at != nullptr;) {
+  for (turn mine{.served = 0, .in_arena = in_arena}; at != nullptr;) {
     bool const was_elsewhere = at != this;
-    at = at->serve(served);
+    at = at->serve(mine);
     if (at == nullptr && was_elsewhere && has_queued() && take_slot()) at = this;
   }
 }
 
 // Serves this stage, in which the runner has a slot, until there is nothing to serve; returns another stage where an item
 // of a pipeline has led the runner, and its slot, there.
-stage_state* stage_state::serve(int& served) noexcept {
-  for (;; ++served) {
-    bool const yield = served >= cells_before_yield && has_queued();
+stage_state* stage_state::serve(turn& mine) noexcept {
+  for (;; ++mine.served) {
+    bool const is_misplaced = mine.in_arena && bodies_wait();
+    bool const yield = (mine.served >= cells_before_yield || is_misplaced) && has_queued();
     if (yield && (word_.fetch_or(runner_word::waking) & runner_word::waking) == 0) {
       post_runner();
       return nullptr;
@@ -254,7 +255,7 @@ stage_state* stage_state::serve(int& served) noexcept {
       continue;
     }
     if (bundle* const many = bundle_in(*next)) {
-      served += static_cast<int>(run_bundle(*many, at));
+      mine.served += static_cast<int>(run_bundle(*many, at));
       continue;
     }
     cell* descendant = nullptr;
@@ -308,12 +309,8 @@ stage_state::work stage_state::pop(row& unwanted, bool& slot_is_gone) noexcept {
   bool wake = false;
   std::uint64_t changed = 0;
   do {
-    bool const has_more = takes_batches() ? has_queued()
-                                          : first_ready_.load(std::memory_order_relaxed) != nullptr ||
-                                                shared_.load(std::memory_order_relaxed) > 0;
-    wake = has_more && (word & runner_word::waking) == 0 &&
-           runner_word::active_in(word) < concurrency_.load(std::memory_order_relaxed) &&
-           !short_bodies_.load(std::memory_order_relaxed);
+    wake = !short_bodies_.load(std::memory_order_relaxed) && (word & runner_word::waking) == 0 &&
+           runner_word::active_in(word) < concurrency_.load(std::memory_order_relaxed) && has_queued();
     changed = word + runner_word::running + (wake ? runner_word::active + runner_word::waking : 0);
   } while (!word_.compare_exchange_weak(word, changed));
   lock.unlock();

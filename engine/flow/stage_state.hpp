@@ -37,7 +37,9 @@ class stage_state final : public stage_core {
   static stage_state& of(cell const& asked) noexcept { return static_cast<stage_state&>(asked.stage()); }
 
   /// Serves ready cells until there are none; called by the engine for a wake-up that it posted.
-  void run() noexcept;
+  void run(bool in_arena) noexcept;
+  /// Its bodies wait most of their time.
+  [[nodiscard]] bool bodies_wait() const noexcept { return timer_.bodies_wait(); }
   /// Whether one more runner could do something.
   [[nodiscard]] bool wants_runner() const noexcept { return has_queued() || returning_.load() > 0; }
   /// How many cells are finished, modulo 2^32.
@@ -261,7 +263,12 @@ class stage_state final : public stage_core {
   void end_resting(cell& item) noexcept;
 
   // Running.
-  [[nodiscard]] stage_state* serve(int& served) noexcept;
+  // What a runner has served, and where.
+  struct turn {
+    int served;
+    bool in_arena;
+  };
+  [[nodiscard]] stage_state* serve(turn& mine) noexcept;
   struct work {
     cell* item = nullptr;
     std::uint32_t at = 0;  // of a bundle: its item

@@ -96,6 +96,7 @@ stage_timer::record* stage_timer::made_record() noexcept {
 
 void stage_timer::reset() noexcept {
   times_all_.store(true, std::memory_order_relaxed);
+  bodies_wait_.store(false, std::memory_order_relaxed);
   record* const used = record_.load(std::memory_order_acquire);
   if (used != nullptr) used->clear();
 }
@@ -129,6 +130,7 @@ nanoseconds stage_timer::end_measured(item const& ended, moment ready, bool has_
   static constexpr item::measurement none{};
   item::measurement const& measured = from ? *from : none;
   std::int64_t const computed = measured.processor_time < 0 ? -1 : processor_time() - measured.processor_time;
+  bool const has_slept = computed >= 0 && sleeps() != measured.sleeps;
   nanoseconds const busy = from ? end - measured.start : ended.tick.until(end);
   nanoseconds const sample = measured.sampled ? busy : nanoseconds{-1};
   // Scattering threads read it too: a line that is not written is not sent from core to core.
@@ -136,6 +138,8 @@ nanoseconds stage_timer::end_measured(item const& ended, moment ready, bool has_
   if ((measured.sampled || is_long) && times_all_.load(std::memory_order_relaxed) != for_all) {
     times_all_.store(for_all, std::memory_order_relaxed);
   }
+  // Seldom: one in 16 long bodies is asked.
+  if (computed >= 0) bodies_wait_.store(for_all && has_slept && 2 * computed < busy.count(), std::memory_order_relaxed);
 
   record* const into = made_record();
   if (into == nullptr) return sample;
@@ -153,7 +157,7 @@ nanoseconds stage_timer::end_measured(item const& ended, moment ready, bool has_
     wait = ready.until(measured.start);
     record_in(into->wait, wait, ready.for_all() || measured.waited_long);
   }
-  if (computed >= 0) into->add_computing(busy, nanoseconds{computed}, sleeps() == measured.sleeps);
+  if (computed >= 0) into->add_computing(busy, nanoseconds{computed}, !has_slept);
   into->note_moments(end - busy - wait, end);
   return sample;
 }

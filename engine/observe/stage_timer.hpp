@@ -93,6 +93,8 @@ class stage_timer {
     if (!ended.measured && ended.tick == moment::last_tick()) return std::chrono::nanoseconds{-1};
     return end_measured(ended, ready, has_run);
   }
+  /// Whether a body that took long, the last one that was asked, waited most of its time rather than compute.
+  [[nodiscard]] bool bodies_wait() const noexcept { return bodies_wait_.load(std::memory_order_relaxed); }
   /// A thread has waited for room.
   void blocked(std::chrono::nanoseconds duration) noexcept;
 
@@ -111,6 +113,7 @@ class stage_timer {
   std::chrono::nanoseconds end_measured(item const& ended, moment ready, bool has_run) noexcept;
 
   std::atomic<bool> times_all_{true};  // bodies are long, or nothing is known of them
+  std::atomic<bool> bodies_wait_{false};
   std::atomic<record*> record_{nullptr};
 };
 

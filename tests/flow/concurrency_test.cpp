@@ -9,8 +9,11 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <latch>
+#include <optional>
+#include <stdexcept>
 #include <string_view>
 #include <thread>
 #include <vector>
@@ -39,7 +42,7 @@ bool without_arena() {
   return runners != nullptr && std::string_view{runners} == "threads";
 }
 
-int arena_slots() { return std::min(64, 4 * penstock::usable_processors()); }
+int arena_slots() { return std::max(2, penstock::usable_processors()); }
 
 class foreign_control {
  public:
@@ -139,26 +142,36 @@ TEST(Concurrency, TheArenaIsUsedAgainAfterItWasFull) {
   (void)where.gather();
 }
 
+TEST(Concurrency, BodiesThatWaitGetThreadsOfTheirOwn) {
+  // So that they keep nobody out of the arena who computes.
+  std::atomic<int> naps_in_arena{0};
+  thread_stage nap{4, [&](int x) {
+                     if (in_arena()) ++naps_in_arena;
+                     std::this_thread::sleep_for(std::chrono::milliseconds{2});
+                     return x;
+                   }};
+  for (int i = 0; i < 100; ++i) nap.scatter(i);
+  (void)nap.gather();
+  EXPECT_LT(naps_in_arena, 25);  // those before it has been learnt that they wait
+}
+
 TEST(Concurrency, ABodyThatComesBackGetsTheSlotOfALateWakeUp) {
   if (without_arena()) GTEST_SKIP() << "PENSTOCK_RUNNERS=threads: there is no arena";
   // A wake-up waits in an arena full of blocked bodies; the cell it was for is taken by another runner; the slot that it
   // stands for is what a body needs that returns from a wait.
   std::latch end{1};
-  std::latch waited_for{1};
   std::atomic<int> crowd_in{0};
   std::latch second_go{1};
   std::atomic<int> inside{0};
   std::atomic<int> slots_taken{0};
-  thread_stage slow{1, [&](int x) {
-                      if (in_arena()) ++slots_taken;
-                      ++inside;
-                      if (x == 5) waited_for.wait();
-                      else end.wait();
-                      return x;
-                    }};
-  auto input = slow.scatter(5);
-  slow.scatter(6);  // so that the end of the first frees nothing in the arena
-  while (inside < 1) std::this_thread::yield();
+  // Waits for its second attempt, and so for nobody's slot, until it is cancelled.
+  std::atomic<int> tries{0};
+  thread_stage later{{.concurrency = 1, .attempts = 2, .backoff = std::chrono::hours{1}}, [&](int) -> int {
+                       ++tries;
+                       throw std::runtime_error{"not yet"};
+                     }};
+  auto input = later.scatter(5);
+  while (tries < 1 || later.stats().running > 0) std::this_thread::yield();
   thread_stage two{2, [&](int x) {
                      if (in_arena()) ++slots_taken;
                      ++inside;
@@ -169,22 +182,25 @@ TEST(Concurrency, ABodyThatComesBackGetsTheSlotOfALateWakeUp) {
                    }};
   auto first = two.scatter(0);
   two.scatter(1);
-  while (inside < 3) std::this_thread::yield();
+  while (inside < 2) std::this_thread::yield();
   int const crowd = arena_slots() - slots_taken;  // no more: nothing must tell the engine yet that the arena is full
-  thread_stage block{crowd, [&](int x) {
-                       ++crowd_in;
-                       end.wait();
-                       return x;
-                     }};
+  std::optional<thread_stage<int(int)>> block;
+  if (crowd > 0) {
+    block.emplace(crowd, [&](int x) {
+      ++crowd_in;
+      end.wait();
+      return x;
+    });
+  }
   for (int i = 0; i < crowd; ++i) {
-    block.scatter(i);
+    block->scatter(i);
     while (crowd_in <= i) std::this_thread::yield();
   }
   two.scatter(2);
   second_go.count_down();
-  while (inside < 4) std::this_thread::yield();  // the cell of the wake-up is taken
-  waited_for.count_down();
-  EXPECT_EQ(first.get(), 5);  // while all others are still blocked
+  while (inside < 3) std::this_thread::yield();  // the cell of the wake-up is taken
+  later.cancel();
+  EXPECT_THROW((void)first.get(), std::runtime_error);  // while all others are still blocked
   end.count_down();
 }
 

@@ -307,7 +307,8 @@ TEST(Explain, CanBeAskedWhileItemsRunAndStagesEnd) {
   std::thread asks{[&] {
     while (!over) {
       EXPECT_FALSE(last.explain().empty());
-      EXPECT_LE(last.stats().wait.p50, last.stats().wait.max);
+      auto const wait = last.stats().wait;
+      EXPECT_LE(wait.p50, wait.max);
     }
   }};
   for (int round = 0; round < 50; ++round) {

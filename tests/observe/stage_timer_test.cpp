@@ -184,6 +184,7 @@ TEST(StageTimer, KnowsHowLongBodiesHaveRunThatHaveNotEnded) {
 TEST(StageTimer, TellsSleepFromComputation) {
   stage_timer sleeps;
   run(sleeps, 0, nothing, [] { std::this_thread::sleep_for(20ms); });
+  EXPECT_TRUE(sleeps.bodies_wait());
   EXPECT_FALSE(sleeps.figures().never_slept);
   EXPECT_GE(sleeps.figures().processor_share, 0);
   stage_timer computes;
@@ -191,6 +192,7 @@ TEST(StageTimer, TellsSleepFromComputation) {
     for (auto const start = std::chrono::steady_clock::now(); std::chrono::steady_clock::now() - start < 20ms;) {
     }
   });
+  EXPECT_FALSE(computes.bodies_wait());
   EXPECT_TRUE(computes.figures().never_slept);
   EXPECT_GT(computes.figures().processor_share, sleeps.figures().processor_share);
 }
