@@ -171,7 +171,8 @@ class order_list {
   std::array<std::atomic<std::uint64_t>, 2> before_{};  // items of earlier epochs, for even and odd epochs
   std::atomic<chunk*> current_{nullptr};
 
-  std::atomic<int> readers_{0};
+  // Runners read these at the end of every item: not in the line that scatters write.
+  alignas(64) std::atomic<int> readers_{0};
   std::atomic<std::uint32_t> unread_{0};
 
   adaptive_mutex mutex_;

@@ -252,7 +252,7 @@ stage_error cell_batch::failure() const {
     if (bundle const* const many = bundle_in(*cells_[i])) {
       for (std::uint32_t at = 0; at < many->size(); ++at) {
         failure_ptr const* const why = many->is_given(at) ? nullptr : many->error_of(at);
-        if (why != nullptr) failures.push_back({*why, false});
+        if (why != nullptr) failures.emplace_back(*why, false);
       }
     } else {
       failures.push_back(cells_[i]->error());

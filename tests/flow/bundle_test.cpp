@@ -30,9 +30,7 @@
 namespace {
 
 using penstock::error_kind;
-using penstock::outcome;
 using penstock::stage_error;
-using penstock::stage_options;
 using penstock::thread_stage;
 using testing::AllOf;
 using testing::Each;
@@ -55,7 +53,8 @@ struct counted {
 
   counted(int given) : value{given} { ++alive; }
   counted(counted const& other) : value{other.value} {
-    if (copies_until_throw >= 0 && --copies_until_throw < 0) throw std::runtime_error{"cannot be copied"};
+    if (copies_until_throw == 0) throw std::runtime_error{"cannot be copied"};
+    if (copies_until_throw > 0) --copies_until_throw;
     ++alive;
   }
   counted(counted&& other) noexcept : value{other.value} { ++alive; }

@@ -69,7 +69,7 @@ class scattering {
     constexpr bool keeps = std::is_lvalue_reference_v<Range> || std::ranges::view<std::remove_cvref_t<Range>>;
     auto const take = [](auto&& element) -> decltype(auto) {
       if constexpr (keeps) return std::forward<decltype(element)>(element);
-      else return std::move(element);
+      else return std::move(element);  // NOLINT(bugprone-move-forwarding-reference): the range gives them away
     };
     auto next = std::ranges::begin(range);
     auto const end = std::ranges::end(range);

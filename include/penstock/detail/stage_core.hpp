@@ -114,6 +114,7 @@ struct item_place : place {
 
 /// Places of items that are one behind the other.
 struct bundle_place : place {
+  bundle_place(place const& first, std::uint32_t places) noexcept : place{first}, count{places} {}
   std::uint32_t count;
 };
 class bundle;
