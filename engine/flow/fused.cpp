@@ -261,7 +261,7 @@ stage_state* stage_state::carry(cell& item, bool in_runner) noexcept {
 
     bool const has_failed = item.failure_ != nullptr;
     if (has_failed) {
-      at->count_failure(*item.failure_, item.failure_inherited_);
+      at->count_failure(item);
     } else if (way.step < stages.size() && home.is_cancelled(item.place_.ticket)) {
       item.fail(home.cancelled_failure(item.index()), false);
       item.release_arguments();
@@ -417,7 +417,7 @@ void stage_state::refuse_guest(cell& item) noexcept {
 
 void stage_state::end_guest(cell& item) noexcept {
   stage_state& at = stage_of(item);
-  at.count_failure(*item.failure_, item.failure_inherited_);
+  at.count_failure(item);
   std::uint64_t const word = at.word_.fetch_add(runner_word::finished) + runner_word::finished;
   (void)of(item).finish(item, runner_word::finished, false);
   at.left(word, false);
@@ -435,7 +435,7 @@ void stage_state::end_resting(cell& item) noexcept {
   item.ended_ = true;
   item.fail(cancelled_failure(item.index()), false);
   if (way.step > 0) item.release_arguments();  // those of the first step may be waited for still
-  if (was == passage::phase::waiting) at.count_failure(*item.failure_, item.failure_inherited_);
+  if (was == passage::phase::waiting) at.count_failure(item);
   std::uint64_t const word = at.word_.fetch_add(runner_word::finished) + runner_word::finished;
   (void)finish(item, runner_word::finished, false);
   at.left(word, false);

@@ -157,6 +157,13 @@ std::uint64_t order_list::begin_epoch() {
   return next;
 }
 
+// Takes a listed cell; false when its entry has changed: `entry` is what it is now.
+bool order_list::take(order_slot& slot, std::uintptr_t& entry) noexcept {
+  if (!slot.compare_exchange_weak(entry, entry | gathered, std::memory_order_acq_rel)) return false;
+  cell_at(entry).fate_.store(cell::fate::gathered, std::memory_order_release);
+  return true;
+}
+
 cell_batch order_list::detach(std::optional<std::uint64_t> before) {
   std::vector<order_slot*> slots;
   cell_batch found;
@@ -178,9 +185,8 @@ cell_batch order_list::detach(std::optional<std::uint64_t> before) {
   }
   for (order_slot* const slot : slots) {
     for (std::uintptr_t entry = await_cell(*slot); is_listed(entry); entry = await_cell(*slot)) {
-      if (!slot->compare_exchange_weak(entry, entry | gathered, std::memory_order_acq_rel)) continue;
+      if (!take(*slot, entry)) continue;
       cells.push_back(&cell_at(entry));
-      cells.back()->fate_.store(cell::fate::gathered, std::memory_order_release);
       bundle const* const many = bundle_in(*cells.back());
       found.items_ += many != nullptr ? many->left() : 1;
       break;
@@ -249,8 +255,7 @@ bool order_list::take_unfinished(cell& listed) noexcept {
   std::uintptr_t entry = slot.load(std::memory_order_acquire);
   do {
     if (!is_listed(entry)) return false;
-  } while (!slot.compare_exchange_weak(entry, entry | gathered, std::memory_order_acq_rel));
-  listed.fate_.store(cell::fate::gathered, std::memory_order_release);
+  } while (!take(slot, entry));
   return true;
 }
 
@@ -266,9 +271,8 @@ std::size_t order_list::take_finished(bool in_order, std::span<cell*> cells, voi
         waits = (entry & (finished | held)) != finished;
         if (waits && in_order) held_up_by = &cell_at(entry);
         if (waits) break;
-        if (!slot.compare_exchange_weak(entry, entry | gathered, std::memory_order_acq_rel)) continue;
-        cells[count] = &cell_at(entry);
-        cells[count++]->fate_.store(cell::fate::gathered, std::memory_order_release);
+        if (!take(slot, entry)) continue;
+        cells[count++] = &cell_at(entry);
         break;
       }
       if (count == cells.size() || (waits && in_order)) return count;

@@ -153,6 +153,7 @@ class order_list {
   // To be gathered: neither claimed nor in a gather.
   static bool is_listed(std::uintptr_t entry) noexcept { return has_cell(entry) && (entry & (taken | gathered)) == 0; }
   static void settle(cell& owned, std::uintptr_t entry) noexcept;
+  [[nodiscard]] static bool take(order_slot& slot, std::uintptr_t& entry) noexcept;
   void count_read(cell const& read) noexcept {
     if (read.has(cell::unread)) unread_.fetch_sub(unread_items(read), std::memory_order_release);
   }

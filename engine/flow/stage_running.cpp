@@ -475,7 +475,7 @@ void stage_state::count_failure(failure const& why, bool inherited) noexcept {
 // it, lets it go. In a runner, returns one dependent cell that has a slot of its stage and is to be run next.
 cell* stage_state::finish(cell& ended, std::uint64_t change, bool in_runner) noexcept {
   // Counted before anybody can see the result, so that counts are exact once gather has returned.
-  if (ended.failure_ != nullptr && !ended.is_bundle()) count_failure(*ended.failure_, ended.failure_inherited_);
+  if (ended.failure_ != nullptr && !ended.is_bundle()) count_failure(ended);
   bool const discard = discards_ && !ended.has_failed();
   if (order_.has_readers() && !ended.is_bundle()) order_.count_unread(ended);
   std::uint64_t const word = word_.fetch_add(change) + change;

@@ -304,6 +304,7 @@ class stage_state final : public stage_core {
   void retry_later(cell& failed) noexcept;
   [[nodiscard]] std::chrono::milliseconds delay_after(int attempts) const noexcept;
   void count_failure(failure const& why, bool inherited) noexcept;
+  void count_failure(cell const& ended) noexcept { count_failure(*ended.failure_, ended.failure_inherited_); }
   [[nodiscard]] cell* finish(cell& ended, std::uint64_t change, bool in_runner) noexcept;
   void tell_of_room(std::uint64_t word) noexcept;
   [[nodiscard]] bool enter_directly(cell& runnable) noexcept;

@@ -9,7 +9,6 @@
 #include <penstock/outcome.hpp>
 
 #include <cstddef>
-#include <cstdint>
 #include <deque>
 #include <exception>
 #include <iterator>

@@ -3,7 +3,6 @@
 
 #include <penstock/batch.hpp>
 #include <penstock/detail/batch_body.hpp>
-#include <penstock/detail/bundle.hpp>
 #include <penstock/detail/call.hpp>
 #include <penstock/detail/gathering.hpp>
 #include <penstock/detail/scattering.hpp>

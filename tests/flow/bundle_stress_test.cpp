@@ -3,6 +3,7 @@
 // streams and leave them, and bodies throw, drop, wait for each other and scatter. What must hold whatever the seed:
 // nothing hangs, no item runs twice, every accepted item has one outcome, the right one, and no value is kept.
 #include "tests/support/bundles.hpp"
+#include "tests/support/random_rounds.hpp"
 
 #include <penstock/penstock.hpp>
 
@@ -12,7 +13,6 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <random>
@@ -192,13 +192,10 @@ class random_program {
 
 TEST(BundleStress, EveryAcceptedItemEndsOnceWithTheRightOutcome) {
   auto const before = penstock::on_unobserved_error([](penstock::item_error const&) {});
-  char const* const asked = std::getenv("PENSTOCK_STRESS_ROUNDS");
-  int const rounds = asked == nullptr ? 200 : std::atoi(asked);
-  for (int round = 0; round < rounds && !HasFailure(); ++round) {
-    SCOPED_TRACE("seed " + std::to_string(round));
-    random_program{static_cast<unsigned>(round)}.run();
+  for_each_seed(200, [](unsigned seed) {
+    random_program{seed}.run();
     ASSERT_EQ(tracked::alive, 0) << "a value was lost or kept";
-  }
+  });
   penstock::on_unobserved_error(before);
 }
 

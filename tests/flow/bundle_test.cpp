@@ -44,6 +44,14 @@ std::vector<int> numbers(int count) {
   return all;
 }
 
+// A body that gives back what it is given, and before that, for one item, waits.
+auto waits_at(int item, std::latch& for_it) {
+  return [item, &for_it](int x) {
+    if (x == item) for_it.wait();
+    return x;
+  };
+}
+
 // A value that is counted.
 struct counted {
   static inline std::atomic<int> alive{0};
@@ -411,10 +419,7 @@ TEST(Bundle, ARangeMayKnowItsSizeWithoutItsEnd) {
 TEST(Bundle, AStreamTakesWhatHasEndedBesideABodyThatHangs) {
   for (bool const in_order : {false, true}) {
     std::latch read{1};
-    thread_stage stage{1, [&](int x) {
-                         if (x == 5) read.wait();
-                         return x;
-                       }};
+    thread_stage stage{1, waits_at(5, read)};
     warm_up(stage, 0);
     stage.scatter_many(numbers(32));
     stage.close();
@@ -434,10 +439,7 @@ TEST(Bundle, AStreamTakesWhatHasEndedBesideABodyThatHangs) {
 
 TEST(Bundle, AStreamMayBeLeftWhileItsBundleRuns) {
   std::latch read{1};
-  thread_stage stage{1, [&](int x) {
-                       if (x == 5) read.wait();
-                       return x;
-                     }};
+  thread_stage stage{1, waits_at(5, read)};
   warm_up(stage, 0);
   stage.scatter_many(numbers(32));
   int count = 0;
@@ -453,10 +455,7 @@ TEST(Bundle, AStreamMayBeLeftWhileItsBundleRuns) {
 
 TEST(Bundle, ProgressIsToldWhileABodyHangs) {
   std::latch told{1};
-  thread_stage stage{1, [&](int x) {
-                       if (x == 30) told.wait();
-                       return x;
-                     }};
+  thread_stage stage{1, waits_at(30, told)};
   warm_up(stage, 0);
   stage.scatter_many(numbers(64));
   bool first = true;
@@ -467,16 +466,14 @@ TEST(Bundle, ProgressIsToldWhileABodyHangs) {
 }
 
 TEST(Bundle, WhatAStreamHasGivenOutMakesRoom) {
-  std::latch go{1};
-  thread_stage stage{{.concurrency = 1, .capacity = 64}, [&](int x) {
-                       if (x == 0) go.wait();
-                       return x;
-                     }};
-  go.count_down();
+  std::latch has_reader{1};
+  thread_stage stage{{.concurrency = 1, .capacity = 64}, waits_at(0, has_reader)};
   warm_up(stage, 1);
   stage.scatter_many(numbers(64));
+  auto results = stage.stream();
+  has_reader.count_down();  // so all of them end unread
   int count = 0;
-  for (auto const& each : stage.stream()) {
+  for (auto const& each : results) {
     EXPECT_EQ(*each, count);
     if (count++ < 100) stage.scatter(64 + count - 1);
     else if (count == 164) break;
@@ -597,10 +594,7 @@ TEST(Bundle, ManyThreadsScatterThem) {
 
 TEST(Bundle, StatsCountItemsThatHaveEnded) {
   std::latch seen{1};
-  thread_stage stage{1, [&](int x) {
-                       if (x == 40) seen.wait();
-                       return x;
-                     }};
+  thread_stage stage{1, waits_at(40, seen)};
   warm_up(stage, 0);
   auto const before = stage.stats().done;
   stage.scatter_many(numbers(64));
@@ -613,10 +607,7 @@ TEST(Bundle, StatsCountItemsThatHaveEnded) {
 
 TEST(Bundle, ItemsThatHaveEndedMakeRoom) {
   std::latch seen{1};
-  thread_stage stage{{.concurrency = 1, .capacity = 64}, [&](int x) {
-                       if (x == 5) seen.wait();
-                       return x;
-                     }};
+  thread_stage stage{{.concurrency = 1, .capacity = 64}, waits_at(5, seen)};
   warm_up(stage, 0);
   stage.scatter_many(numbers(64));
   for (int i = 0; i < 5; ++i) stage.scatter(100);  // each waits until one has ended
@@ -627,10 +618,7 @@ TEST(Bundle, ItemsThatHaveEndedMakeRoom) {
 
 TEST(Bundle, TryScatterSeesTheRoomThatTheyMake) {
   std::latch seen{1};
-  thread_stage stage{{.concurrency = 1, .capacity = 64}, [&](int x) {
-                       if (x == 5) seen.wait();
-                       return x;
-                     }};
+  thread_stage stage{{.concurrency = 1, .capacity = 64}, waits_at(5, seen)};
   warm_up(stage, 0);
   stage.scatter_many(numbers(64));
   for (int scattered = 0; scattered < 5;) {

@@ -2,6 +2,8 @@
 // Random programs over pipelines that share stages: tiny capacities, throws, drops, attempts, cancels of stages and of
 // pipelines, nested scatters, destruction in mid-flight. Whatever the seed: nothing hangs, every future becomes ready
 // with the right outcome, no stage runs more bodies than it may, and all counts are right at the end.
+#include "tests/support/random_rounds.hpp"
+
 #include <penstock/pipeline.hpp>
 
 #include <gtest/gtest.h>
@@ -9,7 +11,6 @@
 #include <array>
 #include <atomic>
 #include <chrono>
-#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <random>
@@ -249,16 +250,10 @@ class random_program {
 };
 
 TEST(PipelineStress, EveryItemEndsOnceWithTheRightOutcome) {
-  char const* const asked = std::getenv("PENSTOCK_STRESS_ROUNDS");
-  int const rounds = asked == nullptr ? 300 : std::atoi(asked);
-  char const* const first = std::getenv("PENSTOCK_STRESS_SEED");
-  int const start = first == nullptr ? 0 : std::atoi(first);
-  for (int round = start; round < start + rounds; ++round) {
-    SCOPED_TRACE("seed " + std::to_string(round));
-    random_program{static_cast<std::mt19937::result_type>(round)}.run();
+  for_each_seed(300, [](unsigned seed) {
+    random_program{seed}.run();
     ASSERT_EQ(value::alive(), 0) << "a value was lost or kept";
-    if (testing::Test::HasFailure()) return;
-  }
+  });
 }
 
 }  // namespace

@@ -2,6 +2,8 @@
 // Random programs over stages that are cancelled, closed and gathered by several threads while items are tried again,
 // dropped and discarded. What must hold whatever the seed: nothing hangs, every outcome is right or `cancelled`, every
 // accepted item is counted once, no value is kept.
+#include "tests/support/random_rounds.hpp"
+
 #include <penstock/penstock.hpp>
 
 #include <gtest/gtest.h>
@@ -10,13 +12,11 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <random>
 #include <stdexcept>
 #include <stop_token>
-#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -202,13 +202,10 @@ class random_program {
 
 TEST(RandomCancel, EveryAcceptedItemEndsOnceWithTheRightOutcome) {
   auto const before = penstock::on_unobserved_error([](penstock::item_error const&) {});
-  char const* const asked = std::getenv("PENSTOCK_STRESS_ROUNDS");
-  int const rounds = asked == nullptr ? 200 : std::atoi(asked);
-  for (int round = 0; round < rounds && !HasFailure(); ++round) {
-    SCOPED_TRACE("seed " + std::to_string(round));
-    random_program{static_cast<unsigned>(round)}.run();
+  for_each_seed(200, [](unsigned seed) {
+    random_program{seed}.run();
     ASSERT_EQ(tracked::alive, 0) << "a value was lost or kept";
-  }
+  });
   penstock::on_unobserved_error(before);
 }
 
