@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <penstock/detail/completions.hpp>
 
+#include "engine/flow/patience.hpp"
 #include "engine/flow/stage_state.hpp"
 
-#include <penstock/detail/adaptive_mutex.hpp>
 #include <penstock/detail/block_pool.hpp>
 
 #include <memory>
@@ -85,8 +85,7 @@ bool completions::ready() noexcept {
 }
 
 void completions::wait(stage_core& of, bool is_last) noexcept {
-  for (int i = 0; i < looks_before_sleep && !ready(); ++i) spin_pause();
-  if (ready()) return;
+  if (is_soon([this] { return ready(); }, looks_before_sleep)) return;
   of.add_waiting_stream(1);
   waits_for_.store(&of, std::memory_order_seq_cst);
   auto& stage = static_cast<stage_state&>(of);

@@ -6,6 +6,7 @@
 #include "engine/flow/engine.hpp"
 #include "engine/flow/environment.hpp"
 #include "engine/flow/failure.hpp"
+#include "engine/flow/patience.hpp"
 #include "engine/flow/stage_state.hpp"
 #include "engine/flow/waiting.hpp"
 
@@ -438,10 +439,12 @@ void stage_state::join_engine() {
 
 stage_state::admission stage_state::wait_for_room(request& wanted) {
   auto found = admission::full;
-  for (int looks = 0; looks < looks_for_room && found == admission::full; ++looks) {
-    spin_pause();
-    if (looks % 16 == 15) found = take(wanted);
-  }
+  int looks = 0;
+  auto const has_room = [&] {
+    if (++looks % 16 == 0) found = take(wanted);
+    return found != admission::full;
+  };
+  (void)is_soon(has_room, looks_for_room);
   if (found == admission::full) {
     batch_wanted const meanwhile{wanted.home != nullptr ? *wanted.home : *this, batch_wanted::by::scatter};
     auto const since = std::chrono::steady_clock::now();

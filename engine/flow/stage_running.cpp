@@ -5,6 +5,7 @@
 #include "engine/flow/core_registry.hpp"
 #include "engine/flow/engine.hpp"
 #include "engine/flow/sanitizers.hpp"
+#include "engine/flow/sleeper.hpp"
 #include "engine/flow/stage_state.hpp"
 #include "engine/flow/waiting.hpp"
 
@@ -230,6 +231,7 @@ void stage_state::refuse(row unwanted) noexcept {
 
 void stage_state::run(bool in_arena) noexcept {
   word_.fetch_and(~runner_word::waking);
+  late_wakes::runner const here;
   stage_state* at = this;
   for (turn mine{.served = 0, .in_arena = in_arena}; at != nullptr;) {
     bool const was_elsewhere = at != this;
@@ -242,6 +244,7 @@ void stage_state::run(bool in_arena) noexcept {
 // of a pipeline has led the runner, and its slot, there.
 stage_state* stage_state::serve(turn& mine) noexcept {
   for (;; ++mine.served) {
+    late_wakes::count(1);
     bool const is_misplaced = mine.in_arena && bodies_wait();
     bool const yield = (mine.served >= cells_before_yield || is_misplaced) && has_queued();
     if (yield && (word_.fetch_or(runner_word::waking) & runner_word::waking) == 0) {
@@ -255,7 +258,9 @@ stage_state* stage_state::serve(turn& mine) noexcept {
       continue;
     }
     if (bundle* const many = bundle_in(*next)) {
-      mine.served += static_cast<int>(run_bundle(*many, at));
+      std::uint32_t const items = run_bundle(*many, at);
+      late_wakes::count(items);
+      mine.served += static_cast<int>(items);
       continue;
     }
     cell* descendant = nullptr;
@@ -282,6 +287,7 @@ stage_state::work stage_state::next_work() noexcept {
     if (refused) refuse(unwanted);
     if (found.item != nullptr || slot_is_gone) return found;
     if (refused) continue;
+    late_wakes::flush();
     if (!std::exchange(lingered, true) && linger()) continue;
     std::uint64_t const word = word_.fetch_sub(runner_word::active) - runner_word::active;
     if (parked_.load() > 0) admit_parked();
@@ -349,6 +355,7 @@ bool stage_state::execute(cell& runnable, bool has_slot, bool directly) noexcept
   moment const ready = directly ? moment{} : moment{runnable.ready_at_low_, runnable.ready_at_high_};
   auto const timed = directly ? timer_.start_at_once(runnable.index()) : timer_.start(ready, runnable.index());
   fetch_dependent(runnable);
+  if (!short_bodies_.load(std::memory_order_relaxed)) late_wakes::flush();
   entered_body const here{*this, runnable, 0, has_slot};
   bool const is_over = runnable.run(nullptr);
   note_duration(timer_.end(timed, ready, !runnable.failure_inherited_));
@@ -370,6 +377,7 @@ void stage_state::note_duration(std::chrono::nanoseconds sampled) noexcept {
 void stage_state::execute_batch(cell& first, bool has_slot, row& done, row& later) noexcept {
   std::uint32_t items = 0;
   for (cell const* each = &first; each != nullptr; each = each->next_) ++items;
+  late_wakes::flush();
   entered_body const here{*this, first, items, has_slot};  // a cancel concerns all of its items, or none
   // Timed as one item: the first has waited longest.
   moment const ready{first.ready_at_low_, first.ready_at_high_};

@@ -2,6 +2,8 @@
 #include "engine/flow/waiting.hpp"
 
 #include "engine/flow/order_list.hpp"
+#include "engine/flow/patience.hpp"
+#include "engine/flow/sleeper.hpp"
 #include "engine/flow/stage_state.hpp"
 
 #include <penstock/detail/bundle.hpp>
@@ -101,11 +103,7 @@ bool has_failed(cell const& ended) noexcept {
 // ---- one cell
 
 bool cell::is_done_soon() const noexcept {
-  for (int i = 0; i < looks_before_sleep; ++i) {
-    if (done()) return true;
-    spin_pause();
-  }
-  return false;
+  return is_soon([this] { return done(); }, looks_before_sleep);
 }
 
 void cell::wait() noexcept {

@@ -1,34 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <penstock/detail/cell.hpp>
-
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
 
-// How threads wait for cells.
 namespace penstock::detail {
-
-/// Lets one thread sleep until it is notified once. Must outlive the notification.
-class sleeper final : public waiter {
- public:
-  cell* notify() noexcept override {
-    std::lock_guard const lock{mutex_};  // held while notifying: the sleeper may be gone right after
-    notified_ = true;
-    wake_.notify_one();
-    return nullptr;
-  }
-  void sleep() noexcept {
-    std::unique_lock lock{mutex_};
-    wake_.wait(lock, [this] { return notified_; });
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  bool notified_ = false;
-};
 
 /// Waits with a deadline. They are registered in a table by the cell's address instead of at the cell, so that one that
 /// is given up leaves nothing behind, and an item that nobody waits for in this way costs one look at a counter.

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <penstock/detail/adaptive_mutex.hpp>
+
+namespace penstock::detail {
+
+/// Looks for what another thread is to do, before this one sleeps: at most `most` times, and fewer while that has not paid
+/// lately. It pays where the other thread has a processor, and does not where it waits for this one's.
+inline bool is_soon(auto const& arrived, int most) noexcept {
+  constexpr int enough_failures = 2;
+  constexpr int retried_every = 16;
+  constexpr int few = 4;
+  thread_local constinit int failures = 0;  // in a row
+  bool const is_hopeful = failures < enough_failures || failures % retried_every == 0;
+  for (int i = 0; i < (is_hopeful ? most : few); ++i) {
+    if (arrived()) {
+      failures = 0;
+      return true;
+    }
+    spin_pause();
+  }
+  ++failures;
+  return false;
+}
+
+}  // namespace penstock::detail
