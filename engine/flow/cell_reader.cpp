@@ -6,6 +6,7 @@
 #include <penstock/detail/adaptive_mutex.hpp>
 #include <penstock/detail/bundle.hpp>
 
+#include <thread>
 #include <utility>
 
 namespace penstock::detail {
@@ -59,7 +60,9 @@ cell_reader::item cell_reader::next() noexcept {
     }
     if (last_look && first_open_ == nullptr && core.order_.unfinished_before(core.order_.next_ticket()) == nullptr) {
       if (take_more()) continue;  // what has finished since
-      return {nullptr, 0};
+      if (!core.order_.has_listed()) return {nullptr, 0};
+      std::this_thread::yield();  // it has finished, but whoever cancels the stage still looks at it
+      continue;
     }
     if (looks < looks_before_sleep) {
       spin_pause();

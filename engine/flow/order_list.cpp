@@ -216,6 +216,14 @@ void const* order_list::unfinished_before(std::uint64_t ticket) noexcept {
   }
 }
 
+bool order_list::has_listed() noexcept {
+  std::lock_guard const lock{mutex_};
+  return std::ranges::any_of(chunks_ | std::views::reverse, [](chunk const* each) {
+    return std::ranges::any_of(each->slots,
+                               [](order_slot const& slot) { return is_listed(slot.load(std::memory_order_acquire)); });
+  });
+}
+
 void order_list::put_back(cell& detached) noexcept {
   detached.fate_.store(cell::fate::listed, std::memory_order_release);
   detached.place_.slot->fetch_and(~gathered, std::memory_order_acq_rel);

@@ -83,6 +83,8 @@ class order_list {
   [[nodiscard]] cell_batch detach(std::optional<std::uint64_t> before = {});
   /// The address of a listed cell before a ticket that is not finished; null when there is none. Waits as detach() does.
   [[nodiscard]] void const* unfinished_before(std::uint64_t ticket) noexcept;
+  /// Whether there is a listed cell.
+  [[nodiscard]] bool has_listed() noexcept;
   /// Undoes detach() for one cell.
   static void put_back(cell& detached) noexcept;
   /// Gives up a gathered, finished cell.
