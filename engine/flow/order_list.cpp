@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/flow/order_list.hpp"
 
+#include "engine/flow/prefetch.hpp"
+
 #include <penstock/detail/bundle.hpp>
 
 #include <algorithm>
@@ -183,7 +185,10 @@ cell_batch order_list::detach(std::optional<std::uint64_t> before) {
     cells.reserve(slots.size());
     ++pinned_;  // nothing is thrown from here on
   }
-  for (order_slot* const slot : slots) {
+  for (std::size_t i = 0; i < slots.size(); ++i) {
+    if (i + cells_ahead < slots.size())
+      fetch_two_lines(&cell_at(slots[i + cells_ahead]->load(std::memory_order_relaxed)));
+    order_slot* const slot = slots[i];
     for (std::uintptr_t entry = await_cell(*slot); is_listed(entry); entry = await_cell(*slot)) {
       if (!take(*slot, entry)) continue;
       cells.push_back(&cell_at(entry));

@@ -57,11 +57,14 @@ class order_list {
 
   /// The entry of a ticket that was taken, not published yet. Throws std::bad_alloc.
   [[nodiscard]] order_slot& slot(std::uint64_t ticket) {
+    order_slot* const found = ready_slot(ticket);
+    return found != nullptr ? *found : find_slot(ticket);
+  }
+  /// The same if it needs no search; else null.
+  [[nodiscard]] order_slot* ready_slot(std::uint64_t ticket) noexcept {
     chunk* const current = current_.load(std::memory_order_acquire);
-    if (current != nullptr && current->id.load(std::memory_order_acquire) == chunk_id(ticket)) {
-      return current->slots[ticket % chunk_size];
-    }
-    return find_slot(ticket);
+    bool const is_here = current != nullptr && current->id.load(std::memory_order_acquire) == chunk_id(ticket);
+    return is_here ? &current->slots[ticket % chunk_size] : nullptr;
   }
   static void publish(cell& added) noexcept { added.place_.slot->store(address(added), std::memory_order_release); }
   /// No item came of the ticket.

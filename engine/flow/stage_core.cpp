@@ -338,12 +338,23 @@ stage_state::admission stage_state::take_ticket(std::uint64_t& ticket, bool boun
       if (std::exchange(ticket, order_.next_ticket()) != ticket) continue;
       return capacity_.load(std::memory_order_relaxed) == 0 ? admission::refused : admission::full;
     }
-    if (order_.advance(ticket, 1)) break;
+    if (order_.advance(ticket, 1)) return may_keep(ticket) ? admission::taken : admission::refused;
   }
-  // Looked at again behind the ticket, so that whoever refuses items sees every ticket of an accepted one.
-  if (capacity_.load(std::memory_order_seq_cst) != 0) return admission::taken;
+}
+
+// take_ticket() for an item that is let in as most are; false when that has to be looked into.
+inline bool stage_state::take_ticket_at_once(std::uint64_t& ticket) noexcept {
+  ticket = order_.next_ticket();
+  auto const total = static_cast<std::uint32_t>(order_.total(ticket) + guests_.load(std::memory_order_relaxed));
+  std::uint32_t const unfinished = total + parked() - finished_seen_.load(std::memory_order_relaxed);
+  return unfinished < capacity_.load(std::memory_order_relaxed) && order_.advance(ticket, 1);
+}
+
+// Looked at behind the ticket, so that whoever refuses items sees every ticket of an accepted one. A refused one is given back.
+inline bool stage_state::may_keep(std::uint64_t ticket) {
+  if (capacity_.load(std::memory_order_seq_cst) != 0) return true;
   give_back(place_of(ticket, 1U), 1);
-  return admission::refused;
+  return false;
 }
 
 // Whether no more than `total` items have been let in to leave `capacity` of them unfinished.
@@ -418,6 +429,11 @@ std::optional<item_place> stage_core::try_admit(std::size_t bytes) {
 item_place stage_core::admit(ready_cells* batch, std::size_t bytes) {
   auto& self = static_cast<stage_state&>(*this);
   if (self.node_.load(std::memory_order_acquire) == nullptr) self.join_engine();
+  if (std::uint64_t ticket = 0; bytes == 0 && self.take_ticket_at_once(ticket)) {
+    if (!self.may_keep(ticket)) self.throw_refused();
+    order_slot* const slot = self.order_.ready_slot(ticket);
+    return slot != nullptr ? item_place{{ticket, slot}, 0} : self.place_of(ticket, bytes);
+  }
   stage_state::request wanted{.bytes = bytes};
   auto found = self.take(wanted);
   if (found == stage_state::admission::full) {

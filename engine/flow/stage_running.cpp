@@ -4,6 +4,7 @@
 #include "engine/flow/body_frame.hpp"
 #include "engine/flow/core_registry.hpp"
 #include "engine/flow/engine.hpp"
+#include "engine/flow/prefetch.hpp"
 #include "engine/flow/sanitizers.hpp"
 #include "engine/flow/sleeper.hpp"
 #include "engine/flow/stage_state.hpp"
@@ -68,11 +69,6 @@ bool stage_state::start(cell& queued) const noexcept {
   return true;
 }
 
-bool stage_state::is_cancelled(std::uint64_t ticket) const noexcept {
-  std::uint64_t const before = cancelled_before_.load();
-  return retired_.load() || (before != order_list::no_ticket && order_list::is_before(ticket, before));
-}
-
 // Tickets are compared around the end of their range, so an old one must not be kept for ever. Nothing takes its place:
 // what is older was cancelled then, and an item from after it may wait for any number of gathers.
 void stage_state::forget_old_cancellation() noexcept {
@@ -113,7 +109,7 @@ void stage_state::enqueue(cell& newest, cell& oldest) noexcept {
   cell* head = incoming_.load(std::memory_order_relaxed);
   do oldest.next_ = head;
   while (!incoming_.compare_exchange_weak(head, &newest, std::memory_order_seq_cst, std::memory_order_relaxed));
-  wake_for_queue();
+  if (head == nullptr) wake_for_queue();  // else whoever has pushed the first of them sees to it
 }
 
 // Whoever gives a slot back looks at the queue afterwards, so one of the two sees the other.
@@ -140,10 +136,18 @@ void stage_state::post_runner() noexcept { engine::instance().post(*node_.load(s
 // What waits for a cell will run soon, and another core has written it. Asked for now, it is there in time: a link, and
 // before it the head of its cell, which in most is in the line before.
 void stage_state::fetch_dependent(cell const& input) noexcept {
+  if (link const* const newest = input.waiters_.load(std::memory_order_relaxed); newest != nullptr) {
+    fetch_two_lines(reinterpret_cast<std::byte const*>(newest) - 64);
+  }
+}
+// For a cell that is about to run: what waits for it has been asked for, and is asked for what waits for that.
+void stage_state::fetch_descendants(cell const& input) noexcept {
   link const* const newest = input.waiters_.load(std::memory_order_relaxed);
-  if (newest == nullptr) return;
-  __builtin_prefetch(newest, 1);
-  __builtin_prefetch(reinterpret_cast<std::byte const*>(newest) - 64, 1);
+  if (newest != nullptr) newest->who->fetch_more();
+}
+void cell::fetch_more() const noexcept {
+  fetch(place_.slot);
+  if (waiters_.load(std::memory_order_relaxed) != &finished_mark) stage_state::fetch_dependent(*this);
 }
 
 // With ready_mutex_ held: the oldest ready cell.
@@ -354,7 +358,7 @@ bool stage_state::linger() const noexcept {
 bool stage_state::execute(cell& runnable, bool has_slot, bool directly) noexcept {
   moment const ready = directly ? moment{} : moment{runnable.ready_at_low_, runnable.ready_at_high_};
   auto const timed = directly ? timer_.start_at_once(runnable.index()) : timer_.start(ready, runnable.index());
-  fetch_dependent(runnable);
+  fetch_descendants(runnable);
   if (!short_bodies_.load(std::memory_order_relaxed)) late_wakes::flush();
   entered_body const here{*this, runnable, 0, has_slot};
   bool const is_over = runnable.run(nullptr);
@@ -526,7 +530,8 @@ void stage_state::tell_of_room(std::uint64_t word) noexcept {
 
 // Takes a slot for a cell that is to be run at once, if its stage's bodies are short and nothing waits there.
 bool stage_state::enter_directly(cell& runnable) noexcept {
-  if (!short_bodies_.load(std::memory_order_relaxed) || has_queued() || is_cancelled(runnable)) return false;
+  if (!short_bodies_.load(std::memory_order_relaxed) || has_queued() || is_cancelled(runnable.place_.ticket))
+    return false;
   if (holds_back(word_.load(std::memory_order_relaxed))) return false;
   // Before the slot is taken: who ends what has not started halts the word first, and looks at this afterwards.
   runnable.started_.store(true, std::memory_order_relaxed);

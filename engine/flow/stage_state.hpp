@@ -120,6 +120,8 @@ class stage_state final : public stage_core {
 
   // The scattering side.
   [[nodiscard]] admission take_ticket(std::uint64_t& ticket, bool bounded);
+  [[nodiscard]] bool take_ticket_at_once(std::uint64_t& ticket) noexcept;
+  [[nodiscard]] bool may_keep(std::uint64_t ticket);
   [[nodiscard]] bool take_bytes(std::size_t bytes, bool bounded) noexcept;
   [[nodiscard]] place place_of(std::uint64_t ticket, std::uint32_t count);
   [[nodiscard]] item_place place_of(std::uint64_t ticket, std::size_t bytes);
@@ -179,9 +181,13 @@ class stage_state final : public stage_core {
   [[nodiscard]] cell* take_ready() noexcept;
   [[nodiscard]] cell* oldest_ready() noexcept;
   static void fetch_dependent(cell const& input) noexcept;
+  static void fetch_descendants(cell const& input) noexcept;
   [[nodiscard]] bool is_unwanted(cell& queued) const noexcept;
   [[nodiscard]] bool start(cell& queued) const noexcept;
-  [[nodiscard]] bool is_cancelled(std::uint64_t ticket) const noexcept;
+  [[nodiscard]] bool is_cancelled(std::uint64_t ticket) const noexcept {
+    std::uint64_t const before = cancelled_before_.load();
+    return retired_.load() || (before != order_list::no_ticket && order_list::is_before(ticket, before));
+  }
   [[nodiscard]] bool is_cancelled(cell const& asked) const noexcept { return is_cancelled(note_of(asked)); }
   void drain() noexcept;
   void forget_old_cancellation() noexcept;

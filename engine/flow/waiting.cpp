@@ -3,6 +3,7 @@
 
 #include "engine/flow/order_list.hpp"
 #include "engine/flow/patience.hpp"
+#include "engine/flow/prefetch.hpp"
 #include "engine/flow/sleeper.hpp"
 #include "engine/flow/stage_state.hpp"
 
@@ -184,6 +185,7 @@ bool cell_batch::wait_all() const noexcept {
   cells_.back()->wait_in_gather();  // the last is usually the last to finish: one sleep instead of many
   bool all_good = true;
   for (std::size_t i = first_; i < cells_.size(); ++i) {
+    if (i + cells_ahead < cells_.size()) fetch_two_lines(cells_[i + cells_ahead]);
     cells_[i]->wait_in_gather();
     all_good = all_good && !has_failed(*cells_[i]);
   }
@@ -237,7 +239,10 @@ bool cell_batch::wait_all(std::function<void(progress const&)> const& report) co
   return now.failed == 0;
 }
 
-void cell_batch::pop() noexcept { stage_state::pass(*cells_[first_++]); }
+void cell_batch::pop() noexcept {
+  if (first_ + cells_ahead < cells_.size()) fetch_two_lines(cells_[first_ + cells_ahead]);
+  stage_state::pass(*cells_[first_++]);
+}
 
 cell_batch::~cell_batch() {
   for (; !empty(); ++first_) stage_state::put_back(front());

@@ -2,6 +2,7 @@
 #include <penstock/detail/block_pool.hpp>
 
 #include "engine/flow/sanitizers.hpp"
+#include "tests/support/failing_allocations.hpp"
 
 #include <gtest/gtest.h>
 
@@ -146,6 +147,24 @@ TEST(BlockPool, ABlockThatIsReleasedAtTheVeryEndOfAThreadIsUsedAgain) {
     late.action = [freed = block->address] { release_block(freed, 448, 64); };
   });
   EXPECT_TRUE(!pooled || blocks < 300) << blocks << " blocks";
+}
+
+TEST(BlockPool, NoBlockIsLostWhenThereIsNoMemoryToKeepThemIn) {
+  std::vector<void*> held(5'000);
+  for (void*& each : held) each = acquire_block(256, 64);
+  std::unordered_set<void*> const before(held.begin(), held.end());
+  penstock::test::allocations_to_fail = pooled ? 1'000 : 0;
+  for (void* const each : held) release_block(each, 256, 64);
+  EXPECT_TRUE(!pooled || penstock::test::allocations_to_fail < 1'000) << "memory was not asked for";
+  penstock::test::allocations_to_fail = 0;
+  std::size_t used_again = 0;
+  for (void*& each : held) {
+    each = acquire_block(256, 64);
+    used_again += before.count(each);
+  }
+  constexpr std::size_t others = 64;  // that were free before, at most
+  EXPECT_TRUE(!pooled || used_again + others >= held.size()) << used_again << " blocks";
+  for (void* const each : held) release_block(each, 256, 64);
 }
 
 }  // namespace

@@ -26,6 +26,8 @@ class cell;
 class waiter {
  public:
   virtual cell* notify() noexcept = 0;
+  /// notify() is near: asks for the memory that will be needed then, or soon after.
+  virtual void fetch_more() const noexcept {}
 
  protected:
   waiter() = default;
@@ -116,6 +118,8 @@ class alignas(64) cell : public waiter {  // order_list keeps marks in the low b
                       pending_.fetch_sub(1, std::memory_order_acq_rel) == 1;
     return last ? this : nullptr;
   }
+
+  void fetch_more() const noexcept final;
 
   /// Blocks until the cell is finished. If it waits for others to make a batch, it does not wait for its time.
   void wait() noexcept;
