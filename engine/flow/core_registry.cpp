@@ -87,22 +87,38 @@ std::vector<stage_figures> core_registry::figures_of(stage_state const& last) {
   return figures;
 }
 
-bool core_registry::reaches(std::uint32_t upstream, stage_state const& downstream) {
-  std::vector<std::uint32_t> to_visit = downstream.upstreams();
+bool core_registry::reaches(std::uint32_t upstream, stage_state const& downstream, bool in_pipelines) {
+  std::vector<std::uint32_t> to_visit;
   std::vector<std::uint32_t> visited;
-  while (!to_visit.empty()) {
+  std::lock_guard const lock{mutex_};
+  auto const visit_inputs = [&](stage_state const& of) {
+    std::vector<std::uint32_t> const more = of.upstreams();
+    to_visit.insert(to_visit.end(), more.begin(), more.end());
+    if (!in_pipelines) return;
+    for (auto const& [home, stages] : pipelines_) {
+      for (std::size_t k = 1; k < stages.size(); ++k) {
+        if (stages[k] == of.serial()) to_visit.push_back(stages[k - 1]);
+      }
+    }
+  };
+  for (visit_inputs(downstream); !to_visit.empty();) {
     std::uint32_t const serial = to_visit.back();
     to_visit.pop_back();
     if (serial == upstream) return true;
     if (std::ranges::find(visited, serial) != visited.end()) continue;
     visited.push_back(serial);
-    std::lock_guard const lock{mutex_};
-    stage_state const* const core = core_of(serial);
-    if (core == nullptr) continue;  // destroyed: its items are finished
-    std::vector<std::uint32_t> const more = core->upstreams();
-    to_visit.insert(to_visit.end(), more.begin(), more.end());
+    // One that was destroyed is not there: its items are finished.
+    if (stage_state const* const core = core_of(serial)) visit_inputs(*core);
   }
   return false;
+}
+
+bool core_registry::is_read(stage_state const& maker) {
+  if (maker.is_read()) return true;
+  std::lock_guard const lock{mutex_};
+  return std::ranges::any_of(pipelines_, [&](pipeline const& each) {
+    return each.stages.back() == maker.serial() && core_of(each.home)->is_read();
+  });
 }
 
 // With mutex_ held.

@@ -29,7 +29,15 @@ class core_registry {
   /// The name of a stage that may have been destroyed since.
   [[nodiscard]] std::string name_of(std::uint32_t serial);
   /// Whether items of stage `upstream` have been arguments of `downstream`, directly or through other stages.
-  [[nodiscard]] bool reaches(std::uint32_t upstream, stage_state const& downstream);
+  [[nodiscard]] bool reaches(std::uint32_t upstream, stage_state const& downstream) {
+    return reaches(upstream, downstream, false);
+  }
+  /// The same, or in a pipeline.
+  [[nodiscard]] bool feeds(std::uint32_t upstream, stage_state const& downstream) {
+    return reaches(upstream, downstream, true);
+  }
+  /// Whether a stream takes results of the stage at present, or of a pipeline that ends in it.
+  [[nodiscard]] bool is_read(stage_state const& maker);
   /// All stages that exist of which items have been arguments of `downstream`, directly or through other stages; the stage
   /// itself if that is asked for, and only then.
   [[nodiscard]] std::vector<stage_state*> upstreams_of(stage_state const& downstream, bool with_itself);
@@ -48,6 +56,7 @@ class core_registry {
     std::vector<std::uint32_t> stages;
   };
 
+  [[nodiscard]] bool reaches(std::uint32_t upstream, stage_state const& downstream, bool in_pipelines);
   [[nodiscard]] stage_state* core_of(std::uint32_t serial) const noexcept;
   [[nodiscard]] bool room_waits_for(std::uint32_t from, std::uint32_t to) const;
 

@@ -209,11 +209,11 @@ bool engine::look_after_nodes() noexcept {
 
 // With nodes_mutex_ held: whether something may take results of a stage, or is at work in it.
 bool engine::can_be_relieved(stage_state const& held_back) const noexcept {
-  if (held_back.is_active() || held_back.is_read()) return true;
+  if (held_back.is_active() || core_registry::instance().is_read(held_back)) return true;
   try {
     return std::ranges::any_of(nodes_, [&](auto const& each) {
       stage_state const& other = each->stage();
-      return &other != &held_back && other.is_active() && core_registry::instance().reaches(held_back.serial(), other);
+      return &other != &held_back && other.is_active() && core_registry::instance().feeds(held_back.serial(), other);
     });
   } catch (std::bad_alloc const&) {
     return true;  // asked again soon
@@ -226,7 +226,7 @@ bool engine::start_batches_after(stage_state const& held_back) noexcept {
   try {
     for (auto const& each : nodes_) {
       stage_state& other = each->stage();
-      if (!other.has_forming_batch() || !core_registry::instance().reaches(held_back.serial(), other)) continue;
+      if (!other.has_forming_batch() || !core_registry::instance().feeds(held_back.serial(), other)) continue;
       other.start_batch();
       started = true;
     }

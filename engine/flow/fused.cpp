@@ -213,7 +213,8 @@ stage_state::arrival stage_state::arrive(cell& item, bool may_run) noexcept {
     return arrival::finds_no_room;
   }
   way.at = this;
-  bool const runs = may_run && !has_queued() && take_slot(runner_word::running, runner_word::halted);
+  bool const runs = may_run && !has_queued() && !holds_back(word_.load(std::memory_order_relaxed)) &&
+                    take_slot(runner_word::running, runner_word::halted);
   return runs ? arrival::runs : arrival::is_queued;
 }
 

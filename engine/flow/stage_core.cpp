@@ -501,24 +501,30 @@ void stage_core::discharge_arguments(std::size_t bytes) noexcept {
   if (self.blocked_.load(std::memory_order_seq_cst) > 0) self.room_.notify_one();
 }
 
-void cell::charge(std::size_t bytes) const noexcept {
-  stage_state::of(*this).result_bytes_.fetch_add(static_cast<std::int64_t>(bytes), std::memory_order_relaxed);
+void stage_core::charge_result(std::size_t bytes) noexcept {
+  auto& self = static_cast<stage_state&>(*this);
+  self.result_bytes_.fetch_add(static_cast<std::int64_t>(bytes), std::memory_order_relaxed);
 }
 
-void cell::discharge(std::size_t bytes) const noexcept {
-  stage_state& core = stage_state::of(*this);
-  core.result_bytes_.fetch_sub(static_cast<std::int64_t>(bytes), std::memory_order_seq_cst);
-  if (core.blocked_.load(std::memory_order_seq_cst) > 0) core.room_.notify_one();
-  if (core.has_queued()) core.wake_for_queue();
+void stage_core::discharge_result(std::size_t bytes) noexcept {
+  auto& self = static_cast<stage_state&>(*this);
+  self.result_bytes_.fetch_sub(static_cast<std::int64_t>(bytes), std::memory_order_seq_cst);
+  if (self.blocked_.load(std::memory_order_seq_cst) > 0) self.room_.notify_one();
+  if (self.has_queued()) self.wake_for_queue();
 }
 
 // A mean in which the last results count most.
-void cell::note_size(std::size_t bytes) const noexcept {
-  auto& expected = stage_state::of(*this).expected_result_;
+void stage_core::note_result_size(std::size_t bytes) noexcept {
+  auto& expected = static_cast<stage_state&>(*this).expected_result_;
   auto const made = static_cast<std::int64_t>(bytes);
   std::int64_t const before = expected.load(std::memory_order_relaxed);
   expected.store(before == 0 ? made : before + (made - before) / 8, std::memory_order_relaxed);
 }
+
+// The last stage of a pipeline has made the result of its items.
+void cell::charge(std::size_t bytes) const noexcept { stage_state::stage_of(*this).charge_result(bytes); }
+void cell::discharge(std::size_t bytes) const noexcept { stage_state::stage_of(*this).discharge_result(bytes); }
+void cell::note_size(std::size_t bytes) const noexcept { stage_state::stage_of(*this).note_result_size(bytes); }
 
 // Gives the newest tickets back; who takes them again is not cancelled with those before.
 bool stage_state::retract(std::uint64_t ticket, std::uint32_t count) noexcept {

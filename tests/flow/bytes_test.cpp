@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <ranges>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
@@ -152,6 +153,73 @@ TEST_F(Bytes, WhatIsGatheredDoesNotHoldBodiesUp) {
   EXPECT_EQ(make.stats().over_budget, 0U);
 }
 
+// The same between the stages of a pipeline.
+TEST_F(Bytes, BodiesWaitWhileWhatTheyMadeWaitsInAPipeline) {
+  std::atomic<int> made{0};
+  thread_stage make{{.concurrency = 1, .capacity_bytes = 10'000}, [&made](int x) {
+                      ++made;
+                      return block{x};
+                    }};
+  thread_stage same{{.concurrency = 1, .capacity_bytes = 10'000}, [](block given) { return given; }};
+  thread_stage use{{.concurrency = 1}, [&made](block const& given) {
+                     for (int i = 0; i < 100 && made < given.value + 20; ++i) std::this_thread::yield();
+                     return given.value;
+                   }};
+  auto short_chain = make | use;
+  for (int i = 0; i < 300; ++i) short_chain.scatter(i);
+  EXPECT_EQ(short_chain.gather().size(), 300U);
+  EXPECT_LE(block::most, 3);
+  block::most = 0;
+  made = 0;
+  auto chain = make | same | use;
+  for (int i = 0; i < 300; ++i) chain.scatter(i);
+  EXPECT_EQ(chain.gather().size(), 300U);
+  EXPECT_LE(block::most, 6);
+  EXPECT_EQ(make.stats().over_budget + same.stats().over_budget, 0U);
+}
+
+TEST_F(Bytes, ResultsOfAPipelineHoldItsLastStageUp) {
+  std::atomic<int> made{0};
+  thread_stage number{[](int x) { return x; }};
+  thread_stage make{{.concurrency = 1, .capacity_bytes = 10'000}, [&made](int x) {
+                      ++made;
+                      return block{x};
+                    }};
+  thread_stage use{{.concurrency = 1}, [&made](block const& given) {
+                     for (int i = 0; i < 100 && made < given.value + 10; ++i) std::this_thread::yield();
+                     return given.value;
+                   }};
+  auto chain = number | make;
+  for (int i = 0; i < 300; ++i) use.scatter(chain.scatter(i));
+  EXPECT_EQ(use.gather().size(), 300U);
+  EXPECT_LE(block::most, 3);
+  EXPECT_EQ(make.stats().over_budget, 0U);
+}
+
+// What failed, was dropped or was cancelled on the way holds nothing.
+TEST_F(Bytes, ItemsThatLeaveAPipelineHoldNothing) {
+  thread_stage make{{.concurrency = 2, .capacity_bytes = 10'000}, [](int x) { return block{x}; }};
+  thread_stage choose{{.concurrency = 2, .capacity = 8}, [](block const& given) -> std::optional<int> {
+                        if (given.value % 3 == 0) throw std::runtime_error{"a third"};
+                        if (given.value % 3 == 1) return {};
+                        return given.value;
+                      }};
+  auto chain = make | choose;
+  for (int round = 0; round < 10; ++round) {
+    for (int i = 0; i < 90; ++i) chain.scatter(i);
+    EXPECT_EQ(chain.outcomes().size(), 90U);
+    for (int i = 0; i < 60; ++i) chain.scatter(i);
+    if (round % 2 == 0) chain.cancel();
+    else choose.cancel();
+    (void)chain.outcomes();
+  }
+  EXPECT_EQ(make.stats().over_budget, 0U);
+  thread_stage use{{.concurrency = 1}, [](block const& given) { return given.value; }};
+  for (int i = 0; i < 50; ++i) use.scatter(make.scatter(i));
+  EXPECT_EQ(use.gather().size(), 50U);
+  EXPECT_EQ(make.stats().over_budget, 0U) << "something is charged still";
+}
+
 // Each input holds what waits for the other one.
 TEST_F(Bytes, TheBudgetIsExceededRatherThanKeptForEver) {
   constexpr int many = 12;
@@ -188,6 +256,19 @@ TEST_F(Bytes, AStreamHoldsWhatItsBudgetAllows) {
   for (auto&& each : make.as_completed(std::views::iota(0, 300))) read += each.has_value() ? 1 : 0;
   EXPECT_EQ(read, 300);
   EXPECT_LE(block::most, 5);
+  EXPECT_EQ(make.stats().over_budget, 0U);
+}
+
+TEST_F(Bytes, AStreamOfAPipelineHoldsWhatTheBudgetsAllow) {
+  thread_stage number{[](int x) { return x; }};
+  thread_stage make{{.concurrency = 1, .capacity_bytes = 12'000}, [](int x) { return block{x}; }};
+  auto chain = number | make;
+  int read = 0;
+  for (auto&& each : chain.stream(std::views::iota(0, 300))) {
+    ASSERT_EQ(each->value, read++);
+    if (read % 100 == 50) std::this_thread::sleep_for(std::chrono::milliseconds{20});  // long, and nothing else goes on
+  }
+  EXPECT_LE(block::most, 5) << "three that fit, one on its way, one that is read";
   EXPECT_EQ(make.stats().over_budget, 0U);
 }
 

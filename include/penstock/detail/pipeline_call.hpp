@@ -93,11 +93,15 @@ class pipeline_call<R(P...), type_list<H...>> final : public result_cell<typenam
   static std::size_t block_size(std::size_t extra) noexcept { return sizeof(pipeline_call) + extra * unit; }
 
   [[nodiscard]] path& route() const noexcept { return static_cast<path&>(*this->stage().route()); }
-  // Where the input of a later step lies.
-  [[nodiscard]] void* input(path const& through, std::size_t step) noexcept {
-    std::byte* const start = way_.extra_blocks == 0 ? static_cast<std::byte*>(small_)
-                                                    : reinterpret_cast<std::byte*>(this) + sizeof(pipeline_call);
-    return start + through.offset(step);
+  // Where the inputs of later steps lie.
+  [[nodiscard]] std::byte* inputs() noexcept {
+    return way_.extra_blocks == 0 ? static_cast<std::byte*>(small_)
+                                  : reinterpret_cast<std::byte*>(this) + sizeof(pipeline_call);
+  }
+  [[nodiscard]] void* input(path const& through, std::size_t step) noexcept { return inputs() + through.offset(step); }
+  // What the stage before was charged with for the input that is there.
+  [[nodiscard]] std::size_t& charged(path const& through) noexcept {
+    return *reinterpret_cast<std::size_t*>(inputs() + through.bytes_offset);
   }
 
   void run_inline() noexcept {
@@ -150,7 +154,23 @@ class pipeline_call<R(P...), type_list<H...>> final : public result_cell<typenam
     bool const kept = step == 0 ? arguments_.pass_to(last, *through.pipeline_steps<P...>::first, stage, out)
                                 : through.later[step - 1]->run(stage, input(through, step), out, last);
     if (is_last && kept) this->note_result();
+    else if (kept && through.later[step]->is_charged()) charge_input(stage, through, step + 1);
     return kept;
+  }
+
+  // The body before the step has made its input.
+  void charge_input(stage_core& maker, path const& through, std::size_t step) {
+    later_step const& next = *through.later[step - 1];
+    std::size_t bytes = 0;
+    try {
+      bytes = next.bytes(input(through, step));
+    } catch (...) {  // from a size_bytes() of the program's own
+      next.destroy(input(through, step));
+      throw;
+    }
+    charged(through) = bytes;
+    maker.note_result_size(bytes);
+    maker.charge_result(bytes);
   }
 
   void release_arguments() noexcept override {
@@ -161,7 +181,9 @@ class pipeline_call<R(P...), type_list<H...>> final : public result_cell<typenam
       }
     } else {
       path const& through = route();
-      through.later[way_.step - 1U]->destroy(input(through, way_.step));
+      later_step const& step = *through.later[way_.step - 1U];
+      step.destroy(input(through, way_.step));
+      if (step.is_charged()) through.stages()[way_.step - 1U]->discharge_result(charged(through));
     }
   }
 

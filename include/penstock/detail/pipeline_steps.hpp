@@ -7,6 +7,7 @@
 #include <penstock/detail/outlet.hpp>
 #include <penstock/detail/signature.hpp>
 #include <penstock/detail/stage_core.hpp>
+#include <penstock/size_bytes.hpp>
 
 #include <algorithm>
 #include <cstddef>
@@ -44,7 +45,8 @@ class body_of_first final : public first_step<P...> {
 /// A later stage. Its input is what the stage before has made.
 class later_step {
  public:
-  later_step(std::size_t size, std::size_t alignment) noexcept : size_{size}, alignment_{alignment} {}
+  later_step(std::size_t size, std::size_t alignment, bool is_charged) noexcept
+      : size_{size}, alignment_{alignment}, is_charged_{is_charged} {}
   later_step(later_step const&) = delete;
   later_step& operator=(later_step const&) = delete;
   virtual ~later_step() = default;
@@ -53,13 +55,18 @@ class later_step {
   /// the item.
   virtual bool run(stage_core& stage, void* input, outlet out, bool last) const = 0;
   virtual void destroy(void* input) const noexcept = 0;
+  /// Its size_bytes().
+  [[nodiscard]] virtual std::size_t bytes(void const* input) const = 0;
 
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] std::size_t alignment() const noexcept { return alignment_; }
+  /// Inputs differ in size, so the stage before is charged for them.
+  [[nodiscard]] bool is_charged() const noexcept { return is_charged_; }
 
  private:
   std::size_t size_;
   std::size_t alignment_;
+  bool is_charged_;
 };
 
 /// Fills the parameters of R(P...) with a T: one with the whole, or, `Unpacked`, one with each element of a tuple.
@@ -72,7 +79,7 @@ class body_of_later final : public later_step {
                 "stage return a std::unique_ptr to something as large as this");
 
  public:
-  body_of_later() noexcept : later_step{sizeof(stored), alignof(stored)} {}
+  body_of_later() noexcept : later_step{sizeof(stored), alignof(stored), !has_fixed_size<stored>} {}
 
   /// Whether the input is as it was after an attempt that was not the last possible one.
   static constexpr bool survives = [] {
@@ -104,6 +111,9 @@ class body_of_later final : public later_step {
     }
   }
   void destroy(void* input) const noexcept override { std::destroy_at(static_cast<stored*>(input)); }
+  [[nodiscard]] std::size_t bytes(void const* input) const override {
+    return size_bytes(*static_cast<stored const*>(input));
+  }
 };
 
 /// How a T fills the parameters P of the stage that follows.
@@ -142,12 +152,13 @@ std::shared_ptr<later_step const> make_later_step(stage_core const& stage) {
 }
 
 /// The steps of a pipeline, and how the values between them lie in a cell: that of an odd step at the start, that of an even
-/// one, which it becomes or comes from, behind it.
+/// one, which it becomes or comes from, behind it; and last, if any is charged, what the present one was charged with.
 template <class... P>
 struct pipeline_steps {
   std::shared_ptr<first_step<P...> const> first;
   std::vector<std::shared_ptr<later_step const>> later;
   std::size_t even_offset = 0;
+  std::size_t bytes_offset = 0;
   std::size_t size = 0;
   std::size_t alignment = 1;
 
@@ -162,8 +173,13 @@ struct pipeline_steps {
       if (i % 2 == 1) even_alignment = std::max(even_alignment, later[i]->alignment());
       alignment = std::max(alignment, later[i]->alignment());
     }
-    even_offset = (odd + even_alignment - 1) / even_alignment * even_alignment;
+    auto const aligned = [](std::size_t offset, std::size_t to) { return (offset + to - 1) / to * to; };
+    even_offset = aligned(odd, even_alignment);
     size = even_offset + even;
+    if (std::ranges::none_of(later, [](auto const& each) { return each->is_charged(); })) return;
+    bytes_offset = aligned(size, alignof(std::size_t));
+    size = bytes_offset + sizeof(std::size_t);
+    alignment = std::max(alignment, alignof(std::size_t));
   }
   [[nodiscard]] std::size_t offset(std::size_t step) const noexcept { return step % 2 == 0 ? even_offset : 0; }
 };

@@ -154,6 +154,11 @@ class stage_core {
   [[nodiscard]] item_place recharge(item_place const& taken, std::size_t bytes) noexcept;
   /// They are gone.
   void discharge_arguments(std::size_t bytes) noexcept;
+  /// The bytes of a result that somebody waits for count against the budget of the stage that has made it, until they are
+  /// discharged; what the next results may need is guessed from those that were noted.
+  void charge_result(std::size_t bytes) noexcept;
+  void discharge_result(std::size_t bytes) noexcept;
+  void note_result_size(std::size_t bytes) noexcept;
   /// A stream that takes results comes and goes, and waits for one.
   void add_stream(int change) noexcept { streams_.fetch_add(change, std::memory_order_relaxed); }
   void add_waiting_stream(int change) noexcept { waiting_streams_.fetch_add(change, std::memory_order_seq_cst); }
