@@ -9,9 +9,10 @@ namespace penstock::detail {
 
 /// The last two ticks of the engine's clock. Read for every item, so with nothing else in their line.
 struct alignas(64) tick_times {
-  std::atomic<std::uint32_t> last_as_moment{4};  // before the first one, like no other and not like none
-  std::atomic<std::int64_t> last{0};             // nanoseconds
-  std::atomic<std::int64_t> before{0};           // likewise
+  static constexpr std::uint32_t before_first = 4;  // like no other, and not like none
+  std::atomic<std::uint32_t> last_as_moment{before_first};
+  std::atomic<std::int64_t> last{0};    // nanoseconds
+  std::atomic<std::int64_t> before{0};  // likewise
 };
 inline constinit tick_times ticks{};
 
@@ -52,12 +53,13 @@ class moment {
   /// The time from this moment until `time`; from a tick on, if that was taken. Never too short. None when `time` is
   /// earlier.
   [[nodiscard]] std::chrono::nanoseconds until(clock::time_point time) const noexcept {
+    if (low_ == tick_times::before_first) return std::chrono::nanoseconds{0};  // nobody knows
     return std::chrono::nanoseconds{static_cast<std::int64_t>(units_until(ns(time) + (1U << unit()) - 1) << unit())};
   }
   /// Whether two ticks have come since.
   [[nodiscard]] bool is_long_ago() const noexcept {
     std::int64_t const before = ticks.before.load(std::memory_order_relaxed);
-    return before != 0 && units_until(static_cast<std::uint64_t>(before)) > 0;
+    return before != 0 && low_ != tick_times::before_first && units_until(static_cast<std::uint64_t>(before)) > 0;
   }
 
   friend constexpr bool operator==(moment, moment) noexcept = default;

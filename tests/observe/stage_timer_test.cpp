@@ -39,12 +39,22 @@ std::uint64_t waits(stage_timer const& timer) { return timer.wait().count; }
 
 // A sampled body can meet a context switch and pass for a long one, so there may have to be several.
 void learn_that_bodies_are_short(stage_timer& timer) {
+  moment::tick();
   for (;;) {
     run(timer, 0);
     std::uint64_t const before = bodies(timer);
     run(timer, 1);
     if (bodies(timer) == before) return;
   }
+}
+
+// How long ago that was, nobody knows.
+TEST(Moment, BeforeTheFirstTickTellsNothing) {
+  moment const then{penstock::detail::tick_times::before_first, 0};
+  tick_once();
+  tick_once();
+  EXPECT_EQ(then.until(moment::clock::now()), 0ns);
+  EXPECT_FALSE(then.is_long_ago());
 }
 
 TEST(Moment, IsLongAgoWhenTwoTicksHaveCome) {
