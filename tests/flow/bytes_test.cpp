@@ -180,7 +180,7 @@ TEST_F(Bytes, BodiesWaitWhileWhatTheyMadeWaitsInAPipeline) {
 
 TEST_F(Bytes, ResultsOfAPipelineHoldItsLastStageUp) {
   std::atomic<int> made{0};
-  thread_stage number{[](int x) { return x; }};
+  thread_stage number{1, [](int x) { return x; }};
   thread_stage make{{.concurrency = 1, .capacity_bytes = 10'000}, [&made](int x) {
                       ++made;
                       return block{x};
@@ -260,7 +260,7 @@ TEST_F(Bytes, AStreamHoldsWhatItsBudgetAllows) {
 }
 
 TEST_F(Bytes, AStreamOfAPipelineHoldsWhatTheBudgetsAllow) {
-  thread_stage number{[](int x) { return x; }};
+  thread_stage number{1, [](int x) { return x; }};  // which keeps the order: the oldest is never behind others
   thread_stage make{{.concurrency = 1, .capacity_bytes = 12'000}, [](int x) { return block{x}; }};
   auto chain = number | make;
   int read = 0;
