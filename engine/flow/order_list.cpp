@@ -186,8 +186,10 @@ cell_batch order_list::detach(std::optional<std::uint64_t> before) {
     ++pinned_;  // nothing is thrown from here on
   }
   for (std::size_t i = 0; i < slots.size(); ++i) {
-    if (i + cells_ahead < slots.size())
-      fetch_two_lines(&cell_at(slots[i + cells_ahead]->load(std::memory_order_relaxed)));
+    if (i + cells_ahead < slots.size()) {
+      std::uintptr_t const ahead = slots[i + cells_ahead]->load(std::memory_order_relaxed);
+      if (has_cell(ahead)) fetch_two_lines(&cell_at(ahead));
+    }
     order_slot* const slot = slots[i];
     for (std::uintptr_t entry = await_cell(*slot); is_listed(entry); entry = await_cell(*slot)) {
       if (!take(*slot, entry)) continue;

@@ -7,11 +7,11 @@ namespace penstock::detail {
 
 /// Looks for what another thread is to do, before this one sleeps: at most `most` times, and fewer while that has not paid
 /// lately. It pays where the other thread has a processor, and does not where it waits for this one's.
-inline bool is_soon(auto const& arrived, int most) noexcept {
-  constexpr int enough_failures = 2;
-  constexpr int retried_every = 16;
+inline bool is_soon(auto const& arrived, int most) noexcept(noexcept(arrived())) {
+  constexpr unsigned enough_failures = 2;
+  constexpr unsigned retried_every = 16;
   constexpr int few = 4;
-  thread_local constinit int failures = 0;  // in a row
+  thread_local constinit unsigned failures = 0;  // in a row
   bool const is_hopeful = failures < enough_failures || failures % retried_every == 0;
   for (int i = 0; i < (is_hopeful ? most : few); ++i) {
     if (arrived()) {

@@ -307,10 +307,15 @@ stage_state::admission stage_state::take(request& wanted, bool bounded) {
   if (wanted.bytes != 0 && !take_bytes(wanted.bytes, bounded)) {
     return capacity_.load(std::memory_order_relaxed) == 0 ? admission::refused : admission::full;
   }
+  struct bytes_back {
+    ~bytes_back() {
+      if (bytes != 0) of.input_bytes_.fetch_sub(static_cast<std::int64_t>(bytes), std::memory_order_relaxed);
+    }
+    stage_state& of;
+    std::size_t bytes;
+  } unless_taken{*this, wanted.bytes};
   admission const found = wanted.home == nullptr ? take_ticket(wanted.ticket, bounded) : take_room(wanted, bounded);
-  if (found != admission::taken && wanted.bytes != 0) {
-    input_bytes_.fetch_sub(static_cast<std::int64_t>(wanted.bytes), std::memory_order_relaxed);
-  }
+  if (found == admission::taken) unless_taken.bytes = 0;
   return found;
 }
 
@@ -465,7 +470,18 @@ stage_state::admission stage_state::wait_for_room(request& wanted) {
     batch_wanted const meanwhile{wanted.home != nullptr ? *wanted.home : *this, batch_wanted::by::scatter};
     auto const since = std::chrono::steady_clock::now();
     std::unique_lock lock{room_mutex_};
-    blocked_.fetch_add(1, std::memory_order_seq_cst);
+    struct blocked_here {
+      explicit blocked_here(stage_state& stage) noexcept : in{stage} {
+        in.blocked_.fetch_add(1, std::memory_order_seq_cst);
+      }
+      blocked_here(blocked_here const&) = delete;
+      blocked_here& operator=(blocked_here const&) = delete;
+      ~blocked_here() {
+        in.blocked_.fetch_sub(1, std::memory_order_relaxed);
+        in.room_.notify_one();  // there may be more room, and somebody has to look for it
+      }
+      stage_state& in;
+    } const here{*this};
     while ((found = take_exactly(wanted)) == admission::full) {
       if (looked_for_) {
         room_.wait(lock);
@@ -475,9 +491,7 @@ stage_state::admission stage_state::wait_for_room(request& wanted) {
       room_.wait_for(lock, look_for_room);
       looked_for_ = false;
     }
-    blocked_.fetch_sub(1, std::memory_order_relaxed);
     timer_.blocked(std::chrono::steady_clock::now() - since);
-    room_.notify_one();  // there may be more room, and somebody has to look for it
   }
   return found;
 }

@@ -109,7 +109,9 @@ void stage_state::enqueue(cell& newest, cell& oldest) noexcept {
   cell* head = incoming_.load(std::memory_order_relaxed);
   do oldest.next_ = head;
   while (!incoming_.compare_exchange_weak(head, &newest, std::memory_order_seq_cst, std::memory_order_relaxed));
-  if (head == nullptr) wake_for_queue();  // else whoever has pushed the first of them sees to it
+  // Else whoever has pushed the first of them sees to it; should that thread have no processor, the watch does.
+  if (head == nullptr) wake_for_queue();
+  else engine::instance().keep_watch();
 }
 
 // Whoever gives a slot back looks at the queue afterwards, so one of the two sees the other.
@@ -142,7 +144,7 @@ void stage_state::fetch_dependent(cell const& input) noexcept {
 }
 // For a cell that is about to run: what waits for it has been asked for, and is asked for what waits for that.
 void stage_state::fetch_descendants(cell const& input) noexcept {
-  link const* const newest = input.waiters_.load(std::memory_order_relaxed);
+  link const* const newest = input.waiters_.load(std::memory_order_acquire);
   if (newest != nullptr) newest->who->fetch_more();
 }
 void cell::fetch_more() const noexcept {

@@ -60,7 +60,7 @@ class tally {
   };
 
   void count(cell const& ended) noexcept {
-    std::lock_guard const lock{mutex_};  // held while notifying, as in sleeper
+    std::lock_guard const lock{mutex_};  // held while notifying: the gathering thread may leave right after
     if (!ended.is_bundle()) ++(ended.has_failed() ? counted_.failed : counted_.done);
     ++cells_;
     counted_one_.notify_one();
