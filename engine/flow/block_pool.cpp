@@ -35,7 +35,7 @@ constexpr bool fits(std::size_t size, std::size_t alignment) noexcept {
 struct magazine {
   std::size_t count = 0;
   magazine* next = nullptr;  // in the depot
-  std::array<void*, magazine_size> blocks;
+  std::array<void*, magazine_size> blocks{};
 };
 
 // Of one size of blocks.

@@ -41,7 +41,9 @@ class late_wakes {
   }
   /// This thread has served more items.
   static void count(std::uint32_t items) noexcept {
-    if (mine.size_ > 0 && (mine.items_ += items) >= most_items) mine.wake_all();
+    if (mine.size_ == 0) return;
+    mine.items_ += items;
+    if (mine.items_ >= most_items) mine.wake_all();
   }
   static void flush() noexcept {
     if (mine.size_ > 0) mine.wake_all();

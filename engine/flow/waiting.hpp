@@ -6,11 +6,9 @@
 #include <condition_variable>
 #include <mutex>
 
-namespace penstock::detail {
-
 /// Waits with a deadline. They are registered in a table by the cell's address instead of at the cell, so that one that
 /// is given up leaves nothing behind, and an item that nobody waits for in this way costs one look at a counter.
-namespace timed_waits {
+namespace penstock::detail::timed_waits {
 
 /// Blocks until `arrived()` or the deadline; `arrived` is called with a lock held, now and each time that the cell at
 /// `address`, or another one of the same bucket, has ended. Returns what it said last.
@@ -45,5 +43,4 @@ bool wait(void const* address, std::chrono::steady_clock::time_point deadline, a
   return found;
 }
 
-}  // namespace timed_waits
-}  // namespace penstock::detail
+}  // namespace penstock::detail::timed_waits
