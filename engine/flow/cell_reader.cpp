@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <penstock/detail/cell_reader.hpp>
 
+#include "engine/flow/patience.hpp"
 #include "engine/flow/stage_state.hpp"
 
 #include <penstock/detail/adaptive_mutex.hpp>
@@ -11,8 +12,6 @@
 
 namespace penstock::detail {
 namespace {
-
-constexpr int looks_before_sleep = 200;
 
 stage_state& state_of(stage_core& stage) noexcept { return static_cast<stage_state&>(stage); }
 

@@ -10,12 +10,6 @@
 #include <utility>
 
 namespace penstock::detail {
-namespace {
-
-constexpr int looks_before_sleep = 200;
-
-}  // namespace
-
 cell* completions::entry::notify() noexcept {
   completions& queue = *to;
   if (queue.left_.load(std::memory_order_acquire)) abandon(*this);

@@ -55,6 +55,15 @@ std::vector<stage_state*> core_registry::upstreams_of(stage_state const& downstr
   return found;
 }
 
+// With mutex_ held: calls `visit` with each stage that comes right before this one in a pipeline.
+void core_registry::for_each_before(std::uint32_t serial, auto const& visit) const {
+  for (auto const& [home, stages] : pipelines_) {
+    for (std::size_t k = 1; k < stages.size(); ++k) {
+      if (stages[k] == serial) visit(stages[k - 1]);
+    }
+  }
+}
+
 std::vector<stage_figures> core_registry::figures_of(stage_state const& last) {
   std::lock_guard const lock{mutex_};
   std::vector<stage_state const*> chain{&last};
@@ -73,11 +82,7 @@ std::vector<stage_figures> core_registry::figures_of(stage_state const& last) {
     inputs.emplace_back();
     std::uint32_t const serial = chain[i]->serial();
     for (std::uint32_t const upstream : chain[i]->upstreams()) add_input(upstream);
-    for (auto const& [home, stages] : pipelines_) {
-      for (std::size_t k = 1; k < stages.size(); ++k) {
-        if (stages[k] == serial) add_input(stages[k - 1]);
-      }
-    }
+    for_each_before(serial, add_input);
   }
   std::vector<stage_figures> figures;
   for (std::size_t i = 0; i < chain.size(); ++i) {
@@ -94,12 +99,7 @@ bool core_registry::reaches(std::uint32_t upstream, stage_state const& downstrea
   auto const visit_inputs = [&](stage_state const& of) {
     std::vector<std::uint32_t> const more = of.upstreams();
     to_visit.insert(to_visit.end(), more.begin(), more.end());
-    if (!in_pipelines) return;
-    for (auto const& [home, stages] : pipelines_) {
-      for (std::size_t k = 1; k < stages.size(); ++k) {
-        if (stages[k] == of.serial()) to_visit.push_back(stages[k - 1]);
-      }
-    }
+    if (in_pipelines) for_each_before(of.serial(), [&](std::uint32_t serial) { to_visit.push_back(serial); });
   };
   for (visit_inputs(downstream); !to_visit.empty();) {
     std::uint32_t const serial = to_visit.back();

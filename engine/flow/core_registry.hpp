@@ -57,6 +57,7 @@ class core_registry {
   };
 
   [[nodiscard]] bool reaches(std::uint32_t upstream, stage_state const& downstream, bool in_pipelines);
+  void for_each_before(std::uint32_t serial, auto const& visit) const;
   [[nodiscard]] stage_state* core_of(std::uint32_t serial) const noexcept;
   [[nodiscard]] bool room_waits_for(std::uint32_t from, std::uint32_t to) const;
 

@@ -5,6 +5,9 @@
 
 namespace penstock::detail {
 
+/// How often a thread looks whether an item has ended.
+inline constexpr int looks_before_sleep = 200;
+
 /// Looks for what another thread is to do, before this one sleeps: at most `most` times, and fewer while that has not paid
 /// lately. It pays where the other thread has a processor, and does not where it waits for this one's.
 inline bool is_soon(auto const& arrived, int most) noexcept(noexcept(arrived())) {

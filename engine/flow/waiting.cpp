@@ -24,8 +24,6 @@
 namespace penstock::detail {
 namespace {
 
-constexpr int looks_before_sleep = 200;
-
 // A thread's sleep until a cell ends, for which batches start. Whoever ends the cell also ends that: the thread itself may
 // come to it late, when it is about to bring more items.
 class batch_sleeper final : public waiter {

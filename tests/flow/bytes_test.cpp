@@ -128,18 +128,26 @@ TEST_F(Bytes, ManyScatterAtOnceAndInAllWays) {
   EXPECT_TRUE(lengths.try_scatter(std::string(4'000, 'x'))) << "all has been given back";
 }
 
-// At most two blocks fit, and one more may be made before the third is known.
+// At most two blocks fit.
+thread_stage<block(int)> stage_that_makes(std::atomic<int>& made) {
+  return {{.concurrency = 1, .capacity_bytes = 10'000}, [&made](int x) {
+            ++made;
+            return block{x};
+          }};
+}
+// Leaves time for more to be made, if that were allowed.
+thread_stage<int(block const&)> stage_that_uses(std::atomic<int> const& made, int more) {
+  return {{.concurrency = 1}, [&made, more](block const& given) {
+            for (int i = 0; i < 100 && made < given.value + more; ++i) std::this_thread::yield();
+            return given.value;
+          }};
+}
+
+// One more may be made before the third is known.
 TEST_F(Bytes, BodiesWaitWhileResultsWait) {
   std::atomic<int> made{0};
-  thread_stage make{{.concurrency = 1, .capacity_bytes = 10'000}, [&made](int x) {
-                      ++made;
-                      return block{x};
-                    }};
-  thread_stage use{{.concurrency = 1}, [&made](block const& given) {
-                     // Time for more to be made, if that were allowed.
-                     for (int i = 0; i < 100 && made < given.value + 10; ++i) std::this_thread::yield();
-                     return given.value;
-                   }};
+  auto make = stage_that_makes(made);
+  auto use = stage_that_uses(made, 10);
   for (int i = 0; i < 300; ++i) use.scatter(make.scatter(i));
   EXPECT_EQ(use.gather().size(), 300U);
   EXPECT_LE(block::most, 3);
@@ -156,15 +164,9 @@ TEST_F(Bytes, WhatIsGatheredDoesNotHoldBodiesUp) {
 // The same between the stages of a pipeline.
 TEST_F(Bytes, BodiesWaitWhileWhatTheyMadeWaitsInAPipeline) {
   std::atomic<int> made{0};
-  thread_stage make{{.concurrency = 1, .capacity_bytes = 10'000}, [&made](int x) {
-                      ++made;
-                      return block{x};
-                    }};
+  auto make = stage_that_makes(made);
   thread_stage same{{.concurrency = 1, .capacity_bytes = 10'000}, [](block given) { return given; }};
-  thread_stage use{{.concurrency = 1}, [&made](block const& given) {
-                     for (int i = 0; i < 100 && made < given.value + 20; ++i) std::this_thread::yield();
-                     return given.value;
-                   }};
+  auto use = stage_that_uses(made, 20);
   auto short_chain = make | use;
   for (int i = 0; i < 300; ++i) short_chain.scatter(i);
   EXPECT_EQ(short_chain.gather().size(), 300U);
@@ -181,14 +183,8 @@ TEST_F(Bytes, BodiesWaitWhileWhatTheyMadeWaitsInAPipeline) {
 TEST_F(Bytes, ResultsOfAPipelineHoldItsLastStageUp) {
   std::atomic<int> made{0};
   thread_stage number{1, [](int x) { return x; }};
-  thread_stage make{{.concurrency = 1, .capacity_bytes = 10'000}, [&made](int x) {
-                      ++made;
-                      return block{x};
-                    }};
-  thread_stage use{{.concurrency = 1}, [&made](block const& given) {
-                     for (int i = 0; i < 100 && made < given.value + 10; ++i) std::this_thread::yield();
-                     return given.value;
-                   }};
+  auto make = stage_that_makes(made);
+  auto use = stage_that_uses(made, 10);
   auto chain = number | make;
   for (int i = 0; i < 300; ++i) use.scatter(chain.scatter(i));
   EXPECT_EQ(use.gather().size(), 300U);
