@@ -3,12 +3,11 @@
 
 #include "engine/flow/core_registry.hpp"
 #include "engine/flow/environment.hpp"
+#include "engine/flow/runner_clocks.hpp"
 #include "engine/flow/sanitizers.hpp"
 #include "engine/observe/moment.hpp"
 
 #include <penstock/usable_processors.hpp>
-
-#include <time.h>
 
 #include <algorithm>
 #include <chrono>
@@ -20,17 +19,12 @@ namespace {
 
 constexpr auto tick_length = std::chrono::milliseconds{1};
 constexpr std::uint64_t late_after_ticks = 2;    // at least one whole tick
+constexpr std::uint64_t patient_ticks = 16;      // where the arena's slots are in good use
 constexpr std::uint64_t sleep_after_ticks = 50;  // without a wake-up to look after
 constexpr std::uint64_t arena_retry_ticks = 64;
 
 bool threads_only() {
   return environment_chooses("PENSTOCK_RUNNERS", "threads", "arena", "'arena' (the default) or 'threads'");
-}
-
-std::int64_t now_ns(clockid_t clock) noexcept {
-  timespec now{};
-  ::clock_gettime(clock, &now);
-  return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
 }  // namespace
@@ -126,10 +120,13 @@ void engine::run_from_arena(runner_node& node) noexcept {
     if (node.posted() > 0) threads_.announce(node);
     return;
   }
-  if (!node.claim()) return;
-  // Isolated, so that a body's own parallel loops do not take in our messages while they wait.
-  tbb::this_task_arena::isolate([&node] { node.stage().run(true); });
-  tsan_release(&node);
+  runner_clocks::count_this_thread();
+  for (runner_node* at = &node; at != nullptr && at->claim();) {
+    // Isolated, so that a body's own parallel loops do not take in our messages while they wait.
+    tbb::this_task_arena::isolate([at] { at->stage().run(true); });
+    tsan_release(at);
+    at = next_in_arena_.exchange(nullptr, std::memory_order_acquire);
+  }
 }
 
 bool engine::delay(cell& waiting, delayed_cells::clock::time_point due) noexcept {
@@ -166,7 +163,6 @@ void engine::watch() noexcept {
 // Gives late wake-ups to engine-owned threads; true when any wake-up is outstanding.
 bool engine::look_after_nodes() noexcept {
   std::uint64_t const tick = tick_.fetch_add(1, std::memory_order_relaxed) + 1;
-  bool const saturated = processor_saturated();
   if (state_ == arena_state::closed && tick % arena_retry_ticks == 0) {
     try {
       open_arena();
@@ -174,6 +170,7 @@ bool engine::look_after_nodes() noexcept {
     }
   }
   bool outstanding = false;
+  std::uint64_t longest_wait = 0;
   auto const now = batching::clock::now();
   next_batch_due_ = batching::clock::time_point::max();
   std::lock_guard const lock{nodes_mutex_};
@@ -182,6 +179,7 @@ bool engine::look_after_nodes() noexcept {
     if (node->stage().look_after_close()) outstanding = true;
     std::uint32_t const finished = node->stage().finished();
     bool const progressing = std::exchange(node->finished_at_last_tick, finished) != finished;
+    if (progressing) body_ended_at_ = tick;
     if (node->posted() == 0) {
       if (!node->stage().wants_runner()) continue;
       outstanding = true;
@@ -197,9 +195,16 @@ bool engine::look_after_nodes() noexcept {
       continue;
     }
     outstanding = true;
-    if (tick - node->posted_at() < late_after_ticks || !node->stage().wants_runner()) continue;
-    // Where bodies end all the time and keep every processor busy, one more thread would only be in the way.
-    if (progressing && saturated) continue;
+    std::uint64_t const waits = tick - node->posted_at();
+    if (waits == 0 || !node->stage().wants_runner()) continue;
+    // Where bodies end and keep every processor busy, one more thread would only be in the way: a runner gives way instead.
+    bool const is_in_good_use = runners_fill_processors(tick) && tick - body_ended_at_ < patient_ticks;
+    if (waits < late_after_ticks) continue;
+    if (is_in_good_use && waits < patient_ticks) {
+      if (waits > longest_wait) next_in_arena_.store(node.get(), std::memory_order_release);
+      longest_wait = std::max(longest_wait, waits);
+      continue;
+    }
     if (state_ == arena_state::open) starved_.store(true, std::memory_order_relaxed);
     node->postpone(tick);
     threads_.announce(*node);
@@ -263,12 +268,10 @@ bool engine::can_be_joined(stage_state const& forming) noexcept {
   }
 }
 
-bool engine::processor_saturated() noexcept {
-  std::int64_t const processor_time = now_ns(CLOCK_PROCESS_CPUTIME_ID);
-  std::int64_t const wall_time = now_ns(CLOCK_MONOTONIC);
-  auto const used = static_cast<double>(processor_time - std::exchange(processor_time_ns_, processor_time));
-  auto const passed = static_cast<double>(wall_time - std::exchange(wall_time_ns_, wall_time));
-  return used > 0.9 * passed * processors_;
+// Asked from the tick on before a wake-up may be late, so that the answer is of the last tick.
+bool engine::runners_fill_processors(std::uint64_t tick) noexcept {
+  if (std::exchange(filled_asked_at_, tick) != tick) filled_ = runner_clocks::instance().used() > processors_ - 0.75;
+  return filled_;
 }
 
 }  // namespace penstock::detail

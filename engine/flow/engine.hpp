@@ -37,6 +37,10 @@ class engine {
   /// Lets a cell be tried again at a time, to within a few milliseconds; false when there is no memory for that.
   [[nodiscard]] bool delay(cell& waiting, delayed_cells::clock::time_point due) noexcept;
   void take_delayed(auto const& is_wanted, auto const& take) noexcept { delayed_.take_all(is_wanted, take); }
+  /// Whether the arena's runners are to give way: another stage has waited for a slot.
+  [[nodiscard]] bool is_slot_awaited() const noexcept {
+    return next_in_arena_.load(std::memory_order_relaxed) != nullptr;
+  }
   /// Sees to it that the watch is awake: there are ready cells for which no wake-up was posted.
   void keep_watch() noexcept {
     if (watch_sleeps_.load(std::memory_order_seq_cst)) wake_watch();
@@ -70,7 +74,7 @@ class engine {
   bool start_batches_after(stage_state const& held_back) noexcept;
   bool look_after_batches(runner_node& node, batching::clock::time_point now) noexcept;
   [[nodiscard]] static bool can_be_joined(stage_state const& forming) noexcept;
-  [[nodiscard]] bool processor_saturated() noexcept;
+  [[nodiscard]] bool runners_fill_processors(std::uint64_t tick) noexcept;
 
   int const processors_;
   int const slots_;
@@ -84,6 +88,8 @@ class engine {
   std::atomic<bool> starved_{false};
   std::atomic<int> in_arena_{0};  // messages that it has not started
 
+  std::atomic<runner_node*> next_in_arena_{nullptr};  // whose wake-up is late, though the slots are in good use
+
   std::mutex nodes_mutex_;
   std::vector<std::unique_ptr<runner_node>> nodes_;  // guarded by nodes_mutex_
 
@@ -94,8 +100,9 @@ class engine {
   std::mutex watch_mutex_;
   std::condition_variable watch_wanted_;
   batching::clock::time_point next_batch_due_;  // the watch's own
-  std::int64_t processor_time_ns_ = 0;          // at the last tick; likewise
-  std::int64_t wall_time_ns_ = 0;
+  std::uint64_t body_ended_at_ = 0;             // the last tick at which some had; likewise
+  std::uint64_t filled_asked_at_ = 0;           // a tick; likewise
+  bool filled_ = false;
 };
 
 }  // namespace penstock::detail

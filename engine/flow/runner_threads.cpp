@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/flow/runner_threads.hpp"
 
+#include "engine/flow/runner_clocks.hpp"
 #include "engine/flow/runner_node.hpp"
 
 #include <chrono>
@@ -64,6 +65,7 @@ void runner_threads::make_thread(std::unique_lock<std::mutex>& lock) noexcept {
 }
 
 void runner_threads::serve() noexcept {
+  runner_clocks::count_this_thread();
   std::unique_lock lock{mutex_};
   for (;;) {
     if (first_ == nullptr && looking_ < most_looking) {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "engine/observe/stage_timer.hpp"
 
+#include "engine/observe/clock_ns.hpp"
 #include "engine/observe/histogram.hpp"
 
 #include <sys/resource.h>
-#include <time.h>
 
 #include <new>
 
@@ -18,11 +18,7 @@ constexpr auto long_body = std::chrono::microseconds{20};
 constexpr auto precise_enough = std::chrono::microseconds{100};
 constexpr std::size_t processor_time_every = 16;  // items of long bodies: two calls of the system at each end
 
-std::int64_t processor_time() noexcept {
-  timespec now{};
-  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return std::int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
-}
+std::int64_t processor_time() noexcept { return clock_ns(CLOCK_THREAD_CPUTIME_ID); }
 
 // How often this thread has given its processor away to wait.
 std::int64_t sleeps() noexcept {
