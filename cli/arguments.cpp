@@ -197,7 +197,9 @@ std::variant<preprocess_options, answer> parse_arguments(int argc, char const* c
   } catch (CLI::CallForVersion const& version) {
     return answer{std::string{version.what()} + '\n'};
   } catch (CLI::ExtrasError const&) {
-    throw usage_error{fmt::format("unknown argument '{}'{}", self.app.remaining().front(), hint)};
+    std::string const first = self.app.remaining().front();
+    bool const is_command = words.size() > 1 && first == words[1] && !first.starts_with('-');
+    throw usage_error{fmt::format("unknown {} '{}'{}", is_command ? "command" : "argument", first, hint)};
   } catch (CLI::ParseError const& error) {
     throw usage_error{error.what() + std::string{hint}};
   }

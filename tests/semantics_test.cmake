@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 # cmake -DPAGE=docs/semantics.md -DBUILD=build/dev -DCTEST=ctest -P semantics_test.cmake: every test that the page names
-# exists, and every promise on it names one. A typed test, `Suite.Test<type>`, is named without its type.
+# exists, and every promise on it names one. A typed test, `Suite.Test<type>`, is named without its type (and without the
+# `Suite/` that newer versions of CMake put in front).
 cmake_minimum_required(VERSION 3.25)
 execute_process(COMMAND ${CTEST} -N WORKING_DIRECTORY ${BUILD} OUTPUT_VARIABLE listed RESULT_VARIABLE result)
 string(REGEX MATCHALL "Test +#[0-9]+: [^\n]+" listed "${listed}")
 list(TRANSFORM listed REPLACE "Test +#[0-9]+: " "")
 list(TRANSFORM listed REPLACE "<.*>$" "")
+list(TRANSFORM listed REPLACE "^.*/" "")
 if(NOT result EQUAL 0 OR NOT listed)
   message(FATAL_ERROR "${CTEST} -N lists no tests in ${BUILD}")
 endif()

@@ -9,6 +9,8 @@
 
 #include <penstock/usable_processors.hpp>
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <chrono>
 #include <new>
@@ -42,7 +44,10 @@ engine::engine() : processors_{usable_processors()}, slots_{std::max(2, processo
     allow_workers_.emplace(tbb::global_control::max_allowed_parallelism, static_cast<std::size_t>(slots_) + 1);
     open_arena();
   }
-  std::thread{[this] { watch(); }}.detach();
+  std::thread{[this] {
+    ::pthread_setname_np(::pthread_self(), "penstock watch");
+    watch();
+  }}.detach();
 }
 
 // Not while somebody else's control allows fewer workers than there are slots: TBB would complain on stderr.

@@ -90,19 +90,40 @@ struct recorded_failure : failure {
   }
 };
 
+std::string name_of(std::type_info const& type) {
+  int status = 0;
+  std::unique_ptr<char, decltype(&std::free)> const name{abi::__cxa_demangle(type.name(), nullptr, nullptr, &status),
+                                                         &std::free};
+  return status == 0 ? name.get() : type.name();
+}
+
+std::string text_of_current_exception();
+
+// What it says, or its type's name; with what is nested in it, as std::throw_with_nested() leaves it.
+std::string text_of(std::exception const& thrown) {
+  char const* const says = thrown.what();
+  std::string text =
+      says != nullptr && *says != '\0' ? says : "something without a text was thrown: " + name_of(typeid(thrown));
+  try {
+    std::rethrow_if_nested(thrown);
+  } catch (...) {
+    text += ": " + text_of_current_exception();
+  }
+  return text;
+}
+
 std::string text_of_current_exception() {
   try {
     throw;
   } catch (std::exception const& thrown) {
-    char const* const text = thrown.what();
-    return text != nullptr ? text : "an exception without a text was thrown";
+    return text_of(thrown);
+  } catch (std::string const& thrown) {
+    return "something of type std::string was thrown: " + thrown;
+  } catch (char const* thrown) {
+    return std::string{"something of type char const* was thrown: "} + (thrown != nullptr ? thrown : "null");
   } catch (...) {
     std::type_info const* const type = abi::__cxa_current_exception_type();
-    if (type == nullptr) return "something unknown was thrown";
-    int status = 0;
-    std::unique_ptr<char, decltype(&std::free)> const name{abi::__cxa_demangle(type->name(), nullptr, nullptr, &status),
-                                                           &std::free};
-    return std::string{"something of type "} + (status == 0 ? name.get() : type->name()) + " was thrown";
+    return type == nullptr ? "something unknown was thrown" : "something of type " + name_of(*type) + " was thrown";
   }
 }
 

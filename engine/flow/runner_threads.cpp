@@ -4,6 +4,8 @@
 #include "engine/flow/runner_clocks.hpp"
 #include "engine/flow/runner_node.hpp"
 
+#include <pthread.h>
+
 #include <chrono>
 #include <new>
 #include <system_error>
@@ -65,6 +67,7 @@ void runner_threads::make_thread(std::unique_lock<std::mutex>& lock) noexcept {
 }
 
 void runner_threads::serve() noexcept {
+  ::pthread_setname_np(::pthread_self(), "penstock");
   runner_clocks::count_this_thread();
   std::unique_lock lock{mutex_};
   for (;;) {

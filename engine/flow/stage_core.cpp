@@ -35,13 +35,14 @@ constexpr int pauses_when_nearly_full = 64;  // about as long as ten short bodie
 // A thread that waits for room looks by itself this often; finishing threads wake it earlier when much room is there.
 constexpr auto look_for_room = std::chrono::milliseconds{1};
 
-void require(bool holds, char const* option, auto value, std::string_view allowed) {
-  if (holds) return;
-  throw std::invalid_argument{"stage_options: " + std::string{option} + " is " + std::to_string(value) + "; " +
-                              std::string{allowed}};
-}
-
 void check(stage_options const& options, bool takes_batches) {
+  auto const require = [&options](bool holds, char const* option, auto value, std::string_view allowed) {
+    if (holds) return;
+    std::string text = "stage_options: ";
+    text.append(option).append(" is ").append(std::to_string(value));
+    if (!options.name.empty()) text.append(" for stage '").append(options.name).append("'");
+    throw std::invalid_argument{text.append("; ").append(allowed)};
+  };
   require(options.concurrency >= 0, ".concurrency", options.concurrency,
           "it must be at least 0, which runs bodies in scatter itself");
   require(options.concurrency <= runner_word::most_active, ".concurrency", options.concurrency,

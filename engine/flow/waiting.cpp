@@ -10,9 +10,11 @@
 #include <penstock/detail/bundle.hpp>
 #include <penstock/detail/stage_core.hpp>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -246,6 +248,25 @@ cell_batch::~cell_batch() {
   for (; !empty(); ++first_) stage_state::put_back(front());
 }
 
+namespace {
+
+// What to say of the failures after the first: those that were only cancelled are counted by themselves.
+std::string rest_of(std::vector<item_error> const& failures, std::size_t items) {
+  auto const is_cancelled = [](item_error const& each) { return each.kind() == error_kind::cancelled; };
+  auto const cancelled = static_cast<std::size_t>(std::count_if(failures.begin() + 1, failures.end(), is_cancelled));
+  std::size_t const failed = failures.size() - 1 - cancelled;
+  std::string const of_all = " of " + std::to_string(items) + " items ";
+  std::string text;
+  if (failed > 0) text = std::to_string(failed) + " more" + of_all + "failed";
+  if (cancelled > 0) {
+    text += (failed > 0 ? ", " : "") + std::to_string(cancelled) + (is_cancelled(failures.front()) ? " more" : "") +
+            (failed > 0 ? " " : of_all) + (cancelled == 1 ? "was cancelled" : "were cancelled");
+  }
+  return text.empty() ? text : " (and " + text + ")";
+}
+
+}  // namespace
+
 stage_error cell_batch::failure() const {
   std::vector<item_error> failures;
   for (std::size_t i = first_; i < cells_.size(); ++i) {
@@ -260,10 +281,7 @@ stage_error cell_batch::failure() const {
     }
   }
   item_error const& first = failures.front();
-  std::string text = first.what();
-  if (failures.size() > 1) {
-    text += " (and " + std::to_string(failures.size() - 1) + " more of " + std::to_string(items()) + " items failed)";
-  }
+  std::string const text = first.what() + rest_of(failures, items());
   std::string stage = first.stage();
   std::size_t const index = first.index();
   error_kind const kind = first.kind();

@@ -197,5 +197,9 @@ template <class R1, class... P1, class R2, class... P2>
   return pipeline<R1(P1...)>::join(static_cast<detail::pipeline_steps<P1...> const&>(*first.path_),
                                    first.path_->stages(), next);
 }
+template <class R, class... P, class Next>
+void operator|(thread_stage<R(P...)> const&, Next&&) = delete;  // name both stages: a pipeline does not own them
+template <class R, class... P, class Next>
+void operator|(pipeline<R(P...)> const&, Next&&) = delete;  // name the next stage: a pipeline does not own it
 
 }  // namespace penstock

@@ -18,7 +18,7 @@ struct stage_options {
   /// How many bodies may run at once. Threads are made when that many items are ready, not before: a large number costs
   /// nothing until it is used. Raise it for bodies that wait, lower it to protect what they use. With 0, `scatter` runs
   /// the body itself, on the calling thread, and waits for inputs that are not there yet: for debugging. The environment
-  /// variable PENSTOCK_SERIAL=1 does that to every stage constructed while it is set.
+  /// variable PENSTOCK_SERIAL=1 does that to every stage constructed while it is set. At most 16,383.
   int concurrency = 50;
 
   /// How many items may be scattered and not yet finished, at least 1. `scatter` blocks at this bound.
@@ -46,7 +46,7 @@ struct stage_options {
   int attempts = 1;
 
   /// The wait between the first attempt and the second; it doubles from attempt to attempt, up to 64 times this. A waiting
-  /// item holds no thread and no place among the running ones.
+  /// item holds no thread and no place among the running ones. At most 24 hours.
   std::chrono::milliseconds backoff{0};
 
   /// At this many failed items (of this stage's own bodies, since the last gather) the stage is cancelled, as by

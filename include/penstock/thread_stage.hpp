@@ -52,6 +52,7 @@ namespace penstock {
 /// to it. Such a stage cannot be a part of a pipeline.
 ///
 /// Thread-safe: any thread may scatter, gather and ask. There is one body object, which several threads call at once.
+/// So a body that changes what it has captured, as a `mutable` lambda may, needs a lock, or a concurrency of 1.
 /// scatter() blocks at capacity, gather() and outcomes() until the items are finished. The destructor cancels what has not
 /// started and waits for running bodies, so a body must not destroy its own stage; futures outlive it. A moved-from stage
 /// can only be destroyed. Constructing a stage starts no thread; the first scatter of a program does.
@@ -80,11 +81,12 @@ class thread_stage<R(P...)> {
  public:
   using result_type = typename detail::result_of<R>::type;
 
-  /// Takes ownership of the body. Throws std::invalid_argument for an option out of range.
+  /// Takes ownership of the body. Throws std::invalid_argument for an option out of range, and for a null pointer or an
+  /// empty std::function as the body.
   template <class Body>
     requires accepts<Body>
   thread_stage(stage_options const& options, Body&& body)
-      : body_{std::make_unique<stored<std::decay_t<Body>>>(std::forward<Body>(body))},
+      : body_{std::make_unique<stored<std::decay_t<Body>>>(check_body(std::forward<Body>(body)))},
         core_{(check_attempts<Body>(options.attempts),
                &detail::stage_core::open(options, body_.get(), sizes(), nullptr, body_->as_batch_body()))} {}
   template <class Body>
@@ -103,14 +105,16 @@ class thread_stage<R(P...)> {
   /// (of any stage, in any position), or a vector of futures for a vector of values; the future of a tuple fills one
   /// parameter an element (see stage_options::unpack), the future of void none: it is only waited for. The call starts
   /// when its inputs are there; no thread waits for them. A scattered future leaves its own stage's gather. An argument
-  /// future that is moved in passes its result on by move; one that is copied shares it.
+  /// future that is moved in passes its result on by move; one that is copied shares it. A value is copied or moved into the
+  /// call: a parameter `T&` refers to the call's own T. std::ref(x) lets it refer to x, which the caller keeps alive and
+  /// unchanged until the body has run.
   ///
   /// Blocks while the stage is at capacity, except inside a body, where it exceeds the bound rather than deadlock.
   /// Throws what copying an argument throws, already_gathered, std::logic_error for a future without an item,
   /// std::invalid_argument where .unpack = false leaves a tuple with no parameter or .attempts cannot be kept,
   /// stage_closed after close(), a stage_error of kind `cancelled` between cancel() and the end of the next gather,
   /// std::bad_alloc, and, the first time in a program, std::system_error when there is no thread to be had. Then nothing
-  /// has been scattered; what was moved in is gone.
+  /// has been scattered; futures are as they were, but what else was moved in may be gone (see try_scatter).
   template <class... A>
   future<result_type> scatter(A&&... arguments) {
     return scattering::scatter(*this, std::forward<A>(arguments)...);
@@ -239,6 +243,18 @@ class thread_stage<R(P...)> {
             .results_differ = !detail::has_fixed_size<result_type>};
   }
 
+  template <class Body>
+  static Body&& check_body(Body&& body) {
+    if constexpr (requires(std::decay_t<Body> const& it) { static_cast<bool>(it == nullptr); }) {
+      std::decay_t<Body> const& given = body;
+      if (given == nullptr) {
+        throw std::invalid_argument{
+            "a stage was given no body: a null function pointer, or a std::function without a function"};
+      }
+    }
+    return std::forward<Body>(body);
+  }
+
   // What cannot be copied for every attempt is known from the signature.
   template <class Body>
   static void check_attempts(int attempts) {
@@ -281,5 +297,14 @@ template <detail::has_signature Body>
 thread_stage(int, Body) -> thread_stage<detail::signature_t<Body>>;
 template <detail::has_signature Body>
 thread_stage(stage_options, Body) -> thread_stage<detail::signature_t<Body>>;
+template <class Body>
+  requires(!detail::has_signature<Body>)
+thread_stage(Body) -> thread_stage<typename detail::no_signature<Body>::type>;
+template <class Body>
+  requires(!detail::has_signature<Body>)
+thread_stage(int, Body) -> thread_stage<typename detail::no_signature<Body>::type>;
+template <class Body>
+  requires(!detail::has_signature<Body>)
+thread_stage(stage_options, Body) -> thread_stage<typename detail::no_signature<Body>::type>;
 
 }  // namespace penstock

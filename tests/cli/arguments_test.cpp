@@ -54,7 +54,7 @@ TEST(Arguments, HaveTheDocumentedDefaults) {
 
 TEST(Arguments, ErrorsNameWhatWasNotUnderstood) {
   EXPECT_THAT([] { parse({"preprocess", "a", "--out", "o", "-z"}); }, ThrowsMessage<usage_error>(HasSubstr("'-z'")));
-  EXPECT_THAT([] { parse({"prepros"}); }, ThrowsMessage<usage_error>(HasSubstr("'prepros'")));
+  EXPECT_THAT([] { parse({"prepros"}); }, ThrowsMessage<usage_error>(HasSubstr("unknown command 'prepros'")));
   EXPECT_THAT([] { parse({}); }, ThrowsMessage<usage_error>(HasSubstr("command is missing")));
   EXPECT_THAT([] { parse({"preprocess", "--crop", "1", "--crop", "2"}); },
               ThrowsMessage<usage_error>(HasSubstr("--crop")));

@@ -77,6 +77,36 @@ TEST(ThreadStage, AnArgumentOutlivesTheViewThatTheBodyTakes) {
   EXPECT_THAT(length.gather(), ElementsAre(1000U, 4U));
 }
 
+TEST(ThreadStage, AReferenceWrapperStandsForWhatItRefersTo) {
+  struct pinned {
+    explicit pinned(int number) : value{number} {}
+    pinned(pinned const&) = delete;
+    pinned& operator=(pinned const&) = delete;
+    int value;
+  };
+  thread_stage change{{.concurrency = 1, .attempts = 2}, [](std::vector<int>& into, pinned const& from) {
+                        into.push_back(from.value);
+                        if (into.size() == 1) throw std::runtime_error{"once more"};
+                        return &into;
+                      }};
+  std::vector<int> seen;
+  pinned const five{5};
+  change.scatter(std::ref(seen), std::cref(five));
+  EXPECT_THAT(change.gather(), ElementsAre(&seen));
+  EXPECT_THAT(seen, ElementsAre(5, 5));
+  change.scatter(seen, std::cref(five));  // a copy
+  EXPECT_THAT(change.gather(), testing::Not(ElementsAre(&seen)));
+  EXPECT_THAT(seen, ElementsAre(5, 5));
+}
+
+TEST(ThreadStage, ABodyThatIsNotThereIsRefused) {
+  int (*const none)(int) = nullptr;
+  EXPECT_THAT([&] { thread_stage stage(2, none); },
+              ThrowsMessage<std::invalid_argument>(HasSubstr("null function pointer")));
+  EXPECT_THAT([] { thread_stage stage(2, std::function<int(int)>{}); },
+              ThrowsMessage<std::invalid_argument>(HasSubstr("a std::function without a function")));
+}
+
 TEST(ThreadStage, ParametersOfEveryKindGetTheirValue) {
   thread_stage body{
       2, [](std::string by_value, std::string const& by_const, std::string&& by_rvalue, std::string& by_ref) {
@@ -199,6 +229,7 @@ TEST(ThreadStage, AWrongOptionIsNamedWithItsValue) {
   };
   EXPECT_THAT(message({.concurrency = -3}), HasSubstr(".concurrency is -3; it must be at least 0"));
   EXPECT_THAT(message({.capacity = 0}), HasSubstr(".capacity is 0; it must be at least 1"));
+  EXPECT_THAT(message({.capacity = 0, .name = "resize"}), HasSubstr(".capacity is 0 for stage 'resize'; it must"));
   EXPECT_THAT(message({.attempts = 0}), HasSubstr(".attempts is 0; it must be at least 1"));
   EXPECT_THAT(message({.backoff = std::chrono::milliseconds{-1}}), HasSubstr(".backoff (in ms) is -1"));
   EXPECT_THAT(message({.max_errors = 0}), HasSubstr(".max_errors is 0; it must be at least 1"));

@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <ranges>
@@ -55,17 +56,25 @@ inline constexpr bool binds_to = std::is_lvalue_reference_v<P> && std::is_const_
 template <class P, class Value>
 inline constexpr bool views = std::ranges::view<std::remove_cvref_t<P>> && !std::ranges::view<Value>;
 
+/// A Value is a std::reference_wrapper of what a parameter of type P refers to, as for a call by std::async.
+template <class P, class Value>
+inline constexpr bool refers = false;
+template <class P, class T>
+inline constexpr bool refers<P, std::reference_wrapper<T>> =
+    std::is_lvalue_reference_v<P> && std::is_convertible_v<T*, std::remove_reference_t<P>*>;
+
 /// Lends a waiting value to one parameter of type P for the time of the call. A reference to const, or a view of const
-/// elements, refers to the value itself; any other parameter gets the value moved when `movable`, else a copy of it.
+/// elements, refers to the value itself, and what std::ref() made to what it stands for; any other parameter gets the
+/// value moved when `movable`, else a copy of it.
 /// What cannot be copied is moved, or referred to, in any case.
 template <class P, class Value>
 class lent {
   using object = std::remove_cvref_t<P>;
-  static constexpr bool needs_object = std::is_reference_v<P> && !binds_to<P, Value>;
+  static constexpr bool needs_object = std::is_reference_v<P> && !binds_to<P, Value> && !refers<P, Value>;
   static constexpr bool is_mutable_view = views<P, Value> && !std::is_convertible_v<Value const&, object>;
-  static_assert(binds_to<P, Value> || std::is_convertible_v<Value, object> ||
+  static_assert(binds_to<P, Value> || refers<P, Value> || std::is_convertible_v<Value, object> ||
                     std::is_convertible_v<Value const&, object> || std::is_convertible_v<Value&, object>,
-                "scatter: an argument does not convert to its parameter");
+                "an argument does not convert to its parameter");
 
  public:
   /// Whether the value is as it was after a call for which it was not movable.
@@ -77,7 +86,9 @@ class lent {
   lent(Value& value, bool movable) noexcept : value_{&value}, movable_{movable} {}
 
   P get() {
-    if constexpr (binds_to<P, Value>) {
+    if constexpr (refers<P, Value>) {
+      return value_->get();
+    } else if constexpr (binds_to<P, Value>) {
       return *value_;
     } else if constexpr (needs_object) {
       if constexpr (std::is_same_v<object, Value>) {
@@ -153,11 +164,15 @@ class value_argument {
  public:
   static constexpr std::size_t parameters = 1;
   static constexpr bool is_charged = !has_fixed_size<argument>;
-  using value_type = std::conditional_t<views<P, argument> || binds_to<P, argument>, argument, std::remove_cvref_t<P>>;
+  static constexpr bool keeps_argument = views<P, argument> || binds_to<P, argument> || refers<P, argument>;
+  using value_type = std::conditional_t<keeps_argument, argument, std::remove_cvref_t<P>>;
 
-  explicit value_argument(Argument&& given) : value_(std::in_place, std::forward<Argument>(given)) {
-    static_assert(std::is_convertible_v<Argument, value_type>,
+  explicit value_argument(Argument&& given) {
+    static_assert(std::is_convertible_v<Argument, value_type> || copyable<argument>::value,
+                  "scatter: an argument cannot be copied: move it in, scatter(std::move(it))");
+    static_assert(std::is_convertible_v<Argument, value_type> || !copyable<argument>::value,
                   "scatter: an argument does not convert to its parameter");
+    if constexpr (std::is_convertible_v<Argument, value_type>) value_.emplace(std::forward<Argument>(given));
   }
   static constexpr std::size_t inputs = 0;
   void claim(cell const&, bool) noexcept {}

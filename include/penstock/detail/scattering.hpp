@@ -65,28 +65,12 @@ class scattering {
 
   template <class Range>
   static void scatter_many(Front& front, Range&& range) {
-    ready_cells ready;
-    constexpr bool keeps = std::is_lvalue_reference_v<Range> || std::ranges::view<std::remove_cvref_t<Range>>;
-    auto const take = [](auto&& element) -> decltype(auto) {
-      if constexpr (keeps) return std::forward<decltype(element)>(element);
-      else return std::move(element);  // NOLINT(bugprone-move-forwarding-reference): the range gives them away
-    };
-    auto next = std::ranges::begin(range);
-    auto const end = std::ranges::end(range);
-    while (next != end) {
-      if constexpr (is_cheap_to_read<Range>) {
-        using element = decltype(take(*next));
-        if (scatter_bundle<element>(front, ready, next, static_cast<std::size_t>(end - next), take)) continue;
-      }
-      auto&& element = *next;
-      auto const at = front.port().admit(&ready, bytes_of_element(element));
-      launch_into(ready, front, at, take(std::forward<decltype(element)>(element)));
-      ++next;
-    }
+    if constexpr (check_elements<Range>()) scatter_elements(front, std::forward<Range>(range));
   }
 
   template <class Window, class Source>
   static auto stream(Front& front, Source&& source) {
+    (void)check_elements<Source>();
     using view = std::views::all_t<Source>;
     return outcome_stream{source_reader<Front, view, Window>{front, std::views::all(std::forward<Source>(source))}};
   }
@@ -107,6 +91,36 @@ class scattering {
   }
 
  private:
+  template <class Range>
+  static constexpr bool check_elements() {
+    using element = std::remove_cvref_t<std::ranges::range_reference_t<Range>>;
+    constexpr bool fit = sizeof...(P) == 1 || requires { std::tuple_size<element>::value; };
+    static_assert(fit,
+                  "where the body has several parameters, an element must be a std::tuple or std::pair of arguments");
+    return fit;
+  }
+  template <class Range>
+  static void scatter_elements(Front& front, Range&& range) {
+    ready_cells ready;
+    constexpr bool keeps = std::is_lvalue_reference_v<Range> || std::ranges::view<std::remove_cvref_t<Range>>;
+    auto const take = [](auto&& element) -> decltype(auto) {
+      if constexpr (keeps) return std::forward<decltype(element)>(element);
+      else return std::move(element);  // NOLINT(bugprone-move-forwarding-reference): the range gives them away
+    };
+    auto next = std::ranges::begin(range);
+    auto const end = std::ranges::end(range);
+    while (next != end) {
+      if constexpr (is_cheap_to_read<Range>) {
+        using element = decltype(take(*next));
+        if (scatter_bundle<element>(front, ready, next, static_cast<std::size_t>(end - next), take)) continue;
+      }
+      auto&& element = *next;
+      auto const at = front.port().admit(&ready, bytes_of_element(element));
+      launch_into(ready, front, at, take(std::forward<decltype(element)>(element)));
+      ++next;
+    }
+  }
+
   template <class>
   struct is_count : std::false_type {};
   template <std::integral From, std::integral To>

@@ -48,7 +48,20 @@ PENSTOCK_CALL_OPERATOR(const& noexcept)
 /// A function, or an object with exactly one operator(), whose parameters can be read off. A generic lambda has none
 /// to read: name the signature, as in `thread_stage<tensor(image)>{2, [](auto picture) { ... }}`.
 template <class Body>
-concept has_signature = requires { typename signature<std::decay_t<Body>>::type; };
+concept has_signature =
+    !std::is_member_pointer_v<std::decay_t<Body>> && requires { typename signature<std::decay_t<Body>>::type; };
+
+/// What is deduced for a body without one: a sentence.
+template <class Body>
+struct no_signature {
+  static_assert(!std::is_member_pointer_v<std::decay_t<Body>>,
+                "a pointer to a member is no body of a stage: put the call into a lambda");
+  static_assert(
+      std::is_member_pointer_v<std::decay_t<Body>>,
+      "the parameters of the body (a generic lambda, or an overloaded operator()?) cannot be read off: name them, "
+      "as in penstock::thread_stage<R(P...)>{...}");
+  using type = void();
+};
 
 // A body's std::stop_token comes from its stage; it is no argument.
 template <class Signature>

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <exception>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -132,14 +133,23 @@ TYPED_TEST_P(StageErrors, AFailedInputCountsMoreThanADroppedOne) {
 TYPED_TEST_P(StageErrors, AnythingMayBeThrown) {
   auto thrower = TypeParam::make({.concurrency = 1}, [](int x) -> int {
     if (x == 0) throw 42;
-    throw std::string{"text"};
+    if (x == 1) throw std::string{"text"};
+    if (x == 2) throw "literal";
+    if (x == 3) throw std::runtime_error{""};
+    try {
+      throw std::out_of_range{"inner"};
+    } catch (...) {
+      std::throw_with_nested(std::runtime_error{"outer"});
+    }
   });
-  thrower.scatter(0);
-  thrower.scatter(1);
+  for (int i = 0; i < 5; ++i) thrower.scatter(i);
   auto const outcomes = thrower.outcomes();
-  ASSERT_EQ(outcomes.size(), 2U);
+  ASSERT_EQ(outcomes.size(), 5U);
   EXPECT_STREQ(outcomes[0].error().what(), "something of type int was thrown");
-  EXPECT_THAT(outcomes[1].error().what(), testing::HasSubstr("basic_string"));
+  EXPECT_STREQ(outcomes[1].error().what(), "something of type std::string was thrown: text");
+  EXPECT_STREQ(outcomes[2].error().what(), "something of type char const* was thrown: literal");
+  EXPECT_STREQ(outcomes[3].error().what(), "something without a text was thrown: std::runtime_error");
+  EXPECT_STREQ(outcomes[4].error().what(), "outer: inner");
   if constexpr (TypeParam::keeps_exceptions) {
     EXPECT_THROW((void)outcomes[0].value(), int);
   } else {
@@ -212,6 +222,27 @@ TYPED_TEST_P(StageErrors, MaxErrorsCancelsTheRestAndCountsAnew) {
   }
 }
 
+TYPED_TEST_P(StageErrors, GatherTellsWhatFailedFromWhatWasCancelled) {
+  gate let;
+  auto picky = TypeParam::make({.concurrency = 1, .name = "picky"},
+                               [](int x) { return x < 0 ? throw std::runtime_error{"negative"} : x; });
+  auto const text_after = [&](int bad, int cancelled) {
+    for (int i = 0; i < bad; ++i) picky.scatter(-1).wait();
+    for (int i = 0; i < cancelled; ++i) picky.scatter(let.hold(i));
+    if (cancelled > 0) picky.cancel();
+    try {
+      (void)picky.gather();
+    } catch (stage_error const& error) {
+      return std::string{error.what()};
+    }
+    return std::string{"nothing was thrown"};
+  };
+  EXPECT_EQ(text_after(1, 0), "stage 'picky', item 0: negative");
+  EXPECT_THAT(text_after(2, 3), testing::EndsWith(": negative (and 1 more of 5 items failed, 3 were cancelled)"));
+  EXPECT_THAT(text_after(1, 1), testing::EndsWith(": negative (and 1 of 2 items was cancelled)"));
+  EXPECT_THAT(text_after(0, 3), testing::EndsWith(" (and 2 more of 3 items were cancelled)"));
+}
+
 TYPED_TEST_P(StageErrors, MaxErrorsDoesNotCountWhatCameWithAnInput) {
   auto fail = TypeParam::make({.concurrency = 1}, [](int) -> int { throw std::runtime_error{"origin"}; });
   auto next = TypeParam::make({.concurrency = 1, .max_errors = 1}, [](int x) { return x; });
@@ -278,7 +309,8 @@ REGISTER_TYPED_TEST_SUITE_P(StageErrors, EveryTenthThrowsAndTheOthersAreUntouche
                             AFailedInputCountsMoreThanADroppedOne, AnythingMayBeThrown,
                             AttemptsHaveTheArgumentsThatWereScattered, AttemptsEndWithTheFirstThatSucceeds,
                             AWaitForTheNextAttemptHoldsNoPlaceAmongTheRunning, MaxErrorsCancelsTheRestAndCountsAnew,
-                            MaxErrorsDoesNotCountWhatCameWithAnInput, ABodyMayDropItemsAndWhatDependsOnThem,
-                            DiscardResultsKeepsFailuresOnly, FailuresThatNobodyAsksAboutReachTheHandlerOnce);
+                            GatherTellsWhatFailedFromWhatWasCancelled, MaxErrorsDoesNotCountWhatCameWithAnInput,
+                            ABodyMayDropItemsAndWhatDependsOnThem, DiscardResultsKeepsFailuresOnly,
+                            FailuresThatNobodyAsksAboutReachTheHandlerOnce);
 
 }  // namespace penstock::test
