@@ -22,6 +22,7 @@ namespace {
 constexpr auto tick_length = std::chrono::milliseconds{1};
 constexpr std::uint64_t late_after_ticks = 2;    // at least one whole tick
 constexpr std::uint64_t patient_ticks = 16;      // where the arena's slots are in good use
+constexpr std::uint64_t recent_ticks = 8;        // within which a body must have ended for that
 constexpr std::uint64_t sleep_after_ticks = 50;  // without a wake-up to look after
 constexpr std::uint64_t arena_retry_ticks = 64;
 
@@ -174,6 +175,9 @@ bool engine::look_after_nodes() noexcept {
     } catch (...) {  // no memory; the threads go on serving
     }
   }
+  if (starved_.load(std::memory_order_relaxed) && slots_are_in_good_use(tick)) {
+    starved_.store(false, std::memory_order_relaxed);
+  }
   bool outstanding = false;
   std::uint64_t longest_wait = 0;
   auto const now = batching::clock::now();
@@ -184,7 +188,7 @@ bool engine::look_after_nodes() noexcept {
     if (node->stage().look_after_close()) outstanding = true;
     std::uint32_t const finished = node->stage().finished();
     bool const progressing = std::exchange(node->finished_at_last_tick, finished) != finished;
-    if (progressing) body_ended_at_ = tick;
+    if (progressing) body_ended_at_ = node->body_ended_at = tick;
     if (node->posted() == 0) {
       if (!node->stage().wants_runner()) continue;
       outstanding = true;
@@ -202,13 +206,16 @@ bool engine::look_after_nodes() noexcept {
     outstanding = true;
     std::uint64_t const waits = tick - node->posted_at();
     if (waits == 0 || !node->stage().wants_runner()) continue;
-    // Where bodies end and keep every processor busy, one more thread would only be in the way: a runner gives way instead.
-    bool const is_in_good_use = runners_fill_processors(tick) && tick - body_ended_at_ < patient_ticks;
+    bool const is_in_good_use = slots_are_in_good_use(tick);
     if (waits < late_after_ticks) continue;
-    if (is_in_good_use && waits < patient_ticks) {
-      if (waits > longest_wait) next_in_arena_.store(node.get(), std::memory_order_release);
-      longest_wait = std::max(longest_wait, waits);
-      continue;
+    if (is_in_good_use) {  // one more thread would only be in the way
+      bool const gets_on = node->stage().has_running_body() && tick - node->body_ended_at < recent_ticks;
+      if (gets_on) continue;
+      if (waits < patient_ticks) {  // a runner gives way instead
+        if (waits > longest_wait) next_in_arena_.store(node.get(), std::memory_order_release);
+        longest_wait = std::max(longest_wait, waits);
+        continue;
+      }
     }
     if (state_ == arena_state::open) starved_.store(true, std::memory_order_relaxed);
     node->postpone(tick);
@@ -273,10 +280,14 @@ bool engine::can_be_joined(stage_state const& forming) noexcept {
   }
 }
 
-// Asked from the tick on before a wake-up may be late, so that the answer is of the last tick.
-bool engine::runners_fill_processors(std::uint64_t tick) noexcept {
-  if (std::exchange(filled_asked_at_, tick) != tick) filled_ = runner_clocks::instance().used() > processors_ - 0.75;
-  return filled_;
+// Whether bodies end and keep every processor busy. Asked from the tick on before a wake-up may be late. One tick in which
+// others had the processors tells nothing.
+bool engine::slots_are_in_good_use(std::uint64_t tick) noexcept {
+  if (std::exchange(filled_asked_at_, tick) != tick) {
+    bool const is_filled = runner_clocks::instance().used() > processors_ - 0.75;
+    filled_ = is_filled ? 2 : std::max(filled_ - 1, 0);
+  }
+  return filled_ > 0 && tick - body_ended_at_ < recent_ticks;
 }
 
 }  // namespace penstock::detail

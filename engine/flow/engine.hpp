@@ -74,7 +74,7 @@ class engine {
   bool start_batches_after(stage_state const& held_back) noexcept;
   bool look_after_batches(runner_node& node, batching::clock::time_point now) noexcept;
   [[nodiscard]] static bool can_be_joined(stage_state const& forming) noexcept;
-  [[nodiscard]] bool runners_fill_processors(std::uint64_t tick) noexcept;
+  [[nodiscard]] bool slots_are_in_good_use(std::uint64_t tick) noexcept;
 
   int const processors_;
   int const slots_;
@@ -84,7 +84,8 @@ class engine {
   std::optional<tbb::task_arena> arena_;
   std::optional<tbb::flow::graph> graph_;
   std::atomic<arena_state> state_{arena_state::none};
-  // The arena has let a wake-up wait. Until it starts a message again, wake-ups go to the engine's threads at once.
+  // The arena has let a wake-up wait. Until it starts a message again, or its slots are in good use, wake-ups go to the
+  // engine's threads at once.
   std::atomic<bool> starved_{false};
   std::atomic<int> in_arena_{0};  // messages that it has not started
 
@@ -102,7 +103,7 @@ class engine {
   batching::clock::time_point next_batch_due_;  // the watch's own
   std::uint64_t body_ended_at_ = 0;             // the last tick at which some had; likewise
   std::uint64_t filled_asked_at_ = 0;           // a tick; likewise
-  bool filled_ = false;
+  int filled_ = 0;                              // for so many more ticks; likewise
 };
 
 }  // namespace penstock::detail

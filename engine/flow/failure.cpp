@@ -104,12 +104,13 @@ std::string text_of(std::exception const& thrown) {
   char const* const says = thrown.what();
   std::string text =
       says != nullptr && *says != '\0' ? says : "something without a text was thrown: " + name_of(typeid(thrown));
+  auto const* const nest = dynamic_cast<std::nested_exception const*>(&thrown);
+  if (nest == nullptr || nest->nested_ptr() == nullptr) return text;  // rethrow_nested() would end the program
   try {
-    std::rethrow_if_nested(thrown);
+    nest->rethrow_nested();
   } catch (...) {
-    text += ": " + text_of_current_exception();
+    return text + ": " + text_of_current_exception();
   }
-  return text;
 }
 
 std::string text_of_current_exception() {
@@ -119,8 +120,6 @@ std::string text_of_current_exception() {
     return text_of(thrown);
   } catch (std::string const& thrown) {
     return "something of type std::string was thrown: " + thrown;
-  } catch (char const* thrown) {
-    return std::string{"something of type char const* was thrown: "} + (thrown != nullptr ? thrown : "null");
   } catch (...) {
     std::type_info const* const type = abi::__cxa_current_exception_type();
     return type == nullptr ? "something unknown was thrown" : "something of type " + name_of(*type) + " was thrown";

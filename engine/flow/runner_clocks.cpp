@@ -17,18 +17,18 @@ class runner_clocks::member {
     used_ns_ = clock_ns(clock_);
     runner_clocks& all = instance();
     std::lock_guard const lock{all.mutex_};
+    if (all.first_ != nullptr) all.first_->before_ = this;
     next_ = std::exchange(all.first_, this);
+    ++all.size_;
   }
   member(member const&) = delete;
   member& operator=(member const&) = delete;
   ~member() {
     runner_clocks& all = instance();
     std::lock_guard const lock{all.mutex_};
-    for (member** at = &all.first_; *at != nullptr; at = &(*at)->next_) {
-      if (*at != this) continue;
-      *at = next_;
-      return;
-    }
+    (before_ != nullptr ? before_->next_ : all.first_) = next_;
+    if (next_ != nullptr) next_->before_ = before_;
+    --all.size_;
   }
 
   // Since the last call.
@@ -41,6 +41,7 @@ class runner_clocks::member {
  private:
   clockid_t clock_{};
   std::int64_t used_ns_ = 0;
+  member* before_ = nullptr;
   member* next_ = nullptr;
 };
 
@@ -53,6 +54,7 @@ void runner_clocks::count_this_thread() noexcept { thread_local member const her
 
 double runner_clocks::used() noexcept {
   std::lock_guard const lock{mutex_};
+  if (size_ > most_asked) return 0;
   std::int64_t sum = 0;
   for (member* each = first_; each != nullptr; each = each->next()) sum += each->take_used();
   std::int64_t const now = clock_ns(CLOCK_MONOTONIC);

@@ -3,6 +3,7 @@
 
 #include <time.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <mutex>
 
@@ -17,14 +18,18 @@ class runner_clocks {
 
   /// Counts the calling thread in until it ends; once is enough.
   static void count_this_thread() noexcept;
-  /// How many processors the threads have used on average since the last call; 0 at the first.
+  /// How many processors the threads have used on average since the last call; 0 at the first, and where there are
+  /// more than most_asked: a crowd that large waits rather than computes.
   [[nodiscard]] double used() noexcept;
 
  private:
   class member;
 
+  static constexpr std::size_t most_asked = 128;
+
   std::mutex mutex_;
   member* first_ = nullptr;
+  std::size_t size_ = 0;
   std::int64_t asked_at_ns_ = 0;
 };
 

@@ -38,6 +38,7 @@ class runner_node {
   int announced = 0;                        // how often runner_threads is told of it, guarded by its mutex
   runner_node* next_announced = nullptr;    // likewise
   std::uint32_t finished_at_last_tick = 0;  // the watch's own notes
+  std::uint64_t body_ended_at = 0;          // a tick
   int ticks_stuck = 0;
 
   // Made by the engine when there is an arena; a message means "run".

@@ -251,11 +251,15 @@ void stage_state::run(bool in_arena) noexcept {
 stage_state* stage_state::serve(turn& mine) noexcept {
   for (;; ++mine.served) {
     late_wakes::count(1);
-    bool const gives_way =
-        mine.in_arena && (bodies_wait() || (mine.served > 0 && engine::instance().is_slot_awaited()));
-    bool const yield = (mine.served >= cells_before_yield || gives_way) && has_queued();
+    bool const gives_way = mine.in_arena && mine.served > 0 && engine::instance().is_slot_awaited();
+    bool const is_misplaced = mine.in_arena && bodies_wait();
+    bool const yield = (mine.served >= cells_before_yield || gives_way || is_misplaced) && has_queued();
     if (yield && (word_.fetch_or(runner_word::waking) & runner_word::waking) == 0) {
       post_runner();
+      return nullptr;
+    }
+    if (yield && gives_way) {  // another runner of this stage is on its way, and serves what is left
+      word_.fetch_sub(runner_word::active);
       return nullptr;
     }
     auto const [next, at] = next_work();

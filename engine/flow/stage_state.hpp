@@ -55,6 +55,10 @@ class stage_state final : public stage_core {
     return results_differ_.load(std::memory_order_relaxed) && has_queued() &&
            holds_back(word_.load(std::memory_order_seq_cst));
   }
+  /// Whether a body runs now.
+  [[nodiscard]] bool has_running_body() const noexcept {
+    return runner_word::running_in(word_.load(std::memory_order_relaxed)) > 0;
+  }
   /// Whether something goes on in the stage, or could.
   [[nodiscard]] bool is_active() const noexcept {
     std::uint64_t const word = word_.load(std::memory_order_relaxed);

@@ -257,10 +257,12 @@ std::string rest_of(std::vector<item_error> const& failures, std::size_t items) 
   std::size_t const failed = failures.size() - 1 - cancelled;
   std::string const of_all = " of " + std::to_string(items) + " items ";
   std::string text;
-  if (failed > 0) text = std::to_string(failed) + " more" + of_all + "failed";
+  char const* const more_failed = is_cancelled(failures.front()) ? "" : " more";
+  char const* const more_cancelled = is_cancelled(failures.front()) ? " more" : "";
+  if (failed > 0) text = std::to_string(failed) + more_failed + of_all + "failed";
   if (cancelled > 0) {
-    text += (failed > 0 ? ", " : "") + std::to_string(cancelled) + (is_cancelled(failures.front()) ? " more" : "") +
-            (failed > 0 ? " " : of_all) + (cancelled == 1 ? "was cancelled" : "were cancelled");
+    text += (failed > 0 ? ", " : "") + std::to_string(cancelled) + more_cancelled + (failed > 0 ? " " : of_all) +
+            (cancelled == 1 ? "was cancelled" : "were cancelled");
   }
   return text.empty() ? text : " (and " + text + ")";
 }

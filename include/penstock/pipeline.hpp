@@ -197,9 +197,12 @@ template <class R1, class... P1, class R2, class... P2>
   return pipeline<R1(P1...)>::join(static_cast<detail::pipeline_steps<P1...> const&>(*first.path_),
                                    first.path_->stages(), next);
 }
-template <class R, class... P, class Next>
-void operator|(thread_stage<R(P...)> const&, Next&&) = delete;  // name both stages: a pipeline does not own them
-template <class R, class... P, class Next>
-void operator|(pipeline<R(P...)> const&, Next&&) = delete;  // name the next stage: a pipeline does not own it
+// A pipeline does not own its stages, so each has a name and outlives it.
+template <class R1, class... P1, class R2, class... P2>
+void operator|(thread_stage<R1(P1...)> const&, thread_stage<R2(P2...)> const&&) = delete;  // name the stages
+template <class R1, class... P1, class R2, class... P2>
+void operator|(thread_stage<R1(P1...)> const&&, thread_stage<R2(P2...)> const&) = delete;  // name the stages
+template <class R1, class... P1, class R2, class... P2>
+void operator|(pipeline<R1(P1...)> const&, thread_stage<R2(P2...)> const&&) = delete;  // name the stages
 
 }  // namespace penstock

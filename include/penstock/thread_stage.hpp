@@ -245,8 +245,9 @@ class thread_stage<R(P...)> {
 
   template <class Body>
   static Body&& check_body(Body&& body) {
-    if constexpr (requires(std::decay_t<Body> const& it) { static_cast<bool>(it == nullptr); }) {
-      std::decay_t<Body> const& given = body;
+    using plain = std::decay_t<Body>;
+    if constexpr (std::is_pointer_v<plain> || detail::is_std_function<plain>) {
+      plain const& given = body;
       if (given == nullptr) {
         throw std::invalid_argument{
             "a stage was given no body: a null function pointer, or a std::function without a function"};
@@ -268,7 +269,7 @@ class thread_stage<R(P...)> {
           " of the body is taken by value and cannot be copied for another attempt; take it by reference (T& or "
           "T const&), or leave .attempts at 1"};
     };
-    (check(detail::lent<P, std::remove_cvref_t<P>>::survives), ...);
+    (check(detail::survives_call<P, std::remove_cvref_t<P>>), ...);
   }
 
   // For detail::scattering.
@@ -291,20 +292,11 @@ class thread_stage<R(P...)> {
   std::unique_ptr<detail::stage_core, retire> core_;  // goes first: waits until no body runs
 };
 
-template <detail::has_signature Body>
-thread_stage(Body) -> thread_stage<detail::signature_t<Body>>;
-template <detail::has_signature Body>
-thread_stage(int, Body) -> thread_stage<detail::signature_t<Body>>;
-template <detail::has_signature Body>
-thread_stage(stage_options, Body) -> thread_stage<detail::signature_t<Body>>;
 template <class Body>
-  requires(!detail::has_signature<Body>)
-thread_stage(Body) -> thread_stage<typename detail::no_signature<Body>::type>;
+thread_stage(Body) -> thread_stage<typename detail::deduced_signature<Body>::type>;
 template <class Body>
-  requires(!detail::has_signature<Body>)
-thread_stage(int, Body) -> thread_stage<typename detail::no_signature<Body>::type>;
+thread_stage(int, Body) -> thread_stage<typename detail::deduced_signature<Body>::type>;
 template <class Body>
-  requires(!detail::has_signature<Body>)
-thread_stage(stage_options, Body) -> thread_stage<typename detail::no_signature<Body>::type>;
+thread_stage(stage_options, Body) -> thread_stage<typename detail::deduced_signature<Body>::type>;
 
 }  // namespace penstock

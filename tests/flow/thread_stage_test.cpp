@@ -84,6 +84,13 @@ TEST(ThreadStage, AReferenceWrapperStandsForWhatItRefersTo) {
     pinned& operator=(pinned const&) = delete;
     int value;
   };
+  thread_stage count{2, [](std::atomic<int>& counter, pinned& into) { into.value = ++counter; }};
+  std::atomic<int> counter{0};
+  pinned last{0};
+  count.scatter(std::ref(counter), std::ref(last));
+  count.gather();
+  EXPECT_EQ(counter, 1);
+  EXPECT_EQ(last.value, 1);
   thread_stage change{{.concurrency = 1, .attempts = 2}, [](std::vector<int>& into, pinned const& from) {
                         into.push_back(from.value);
                         if (into.size() == 1) throw std::runtime_error{"once more"};

@@ -62,6 +62,15 @@ inline constexpr bool refers = false;
 template <class P, class T>
 inline constexpr bool refers<P, std::reference_wrapper<T>> =
     std::is_lvalue_reference_v<P> && std::is_convertible_v<T*, std::remove_reference_t<P>*>;
+template <class P, class Value>
+inline constexpr bool is_const_reference_for = false;
+template <class P, class T>
+inline constexpr bool is_const_reference_for<P, std::reference_wrapper<T const>> = refers<P, std::reference_wrapper<T>>;
+
+/// Whether a Value that is lent to a parameter of type P, and may not be moved, is as it was after the call.
+template <class P, class Value>
+inline constexpr bool survives_call = copyable<Value>::value || binds_to<P, Value> || views<P, Value> ||
+                                      (std::is_lvalue_reference_v<P> && std::is_same_v<std::remove_cvref_t<P>, Value>);
 
 /// Lends a waiting value to one parameter of type P for the time of the call. A reference to const, or a view of const
 /// elements, refers to the value itself, and what std::ref() made to what it stands for; any other parameter gets the
@@ -77,9 +86,7 @@ class lent {
                 "an argument does not convert to its parameter");
 
  public:
-  /// Whether the value is as it was after a call for which it was not movable.
-  static constexpr bool survives = copyable<Value>::value || binds_to<P, Value> || views<P, Value> ||
-                                   (std::is_lvalue_reference_v<P> && std::is_same_v<object, Value>);
+  static constexpr bool survives = survives_call<P, Value>;
   /// The same for place().
   static constexpr bool survives_in_batch = survives || std::is_same_v<object, Value>;
 
@@ -168,11 +175,13 @@ class value_argument {
   using value_type = std::conditional_t<keeps_argument, argument, std::remove_cvref_t<P>>;
 
   explicit value_argument(Argument&& given) {
-    static_assert(std::is_convertible_v<Argument, value_type> || copyable<argument>::value,
-                  "scatter: an argument cannot be copied: move it in, scatter(std::move(it))");
-    static_assert(std::is_convertible_v<Argument, value_type> || !copyable<argument>::value,
-                  "scatter: an argument does not convert to its parameter");
-    if constexpr (std::is_convertible_v<Argument, value_type>) value_.emplace(std::forward<Argument>(given));
+    constexpr bool fits = std::is_convertible_v<Argument, value_type>;
+    constexpr bool fits_moved = std::is_convertible_v<argument, value_type>;
+    static_assert(fits || !fits_moved, "scatter: an argument cannot be copied: move it in, scatter(std::move(it))");
+    static_assert(fits || fits_moved, "scatter: an argument does not convert to its parameter");
+    static_assert(keeps_argument || !is_const_reference_for<P, argument>,
+                  "scatter: std::cref() does not fit a parameter T& that is not const");
+    if constexpr (fits) value_.emplace(std::forward<Argument>(given));
   }
   static constexpr std::size_t inputs = 0;
   void claim(cell const&, bool) noexcept {}

@@ -3,6 +3,7 @@
 
 #include <penstock/batch.hpp>
 
+#include <functional>
 #include <optional>
 #include <stop_token>
 #include <type_traits>
@@ -50,18 +51,6 @@ PENSTOCK_CALL_OPERATOR(const& noexcept)
 template <class Body>
 concept has_signature =
     !std::is_member_pointer_v<std::decay_t<Body>> && requires { typename signature<std::decay_t<Body>>::type; };
-
-/// What is deduced for a body without one: a sentence.
-template <class Body>
-struct no_signature {
-  static_assert(!std::is_member_pointer_v<std::decay_t<Body>>,
-                "a pointer to a member is no body of a stage: put the call into a lambda");
-  static_assert(
-      std::is_member_pointer_v<std::decay_t<Body>>,
-      "the parameters of the body (a generic lambda, or an overloaded operator()?) cannot be read off: name them, "
-      "as in penstock::thread_stage<R(P...)>{...}");
-  using type = void();
-};
 
 // A body's std::stop_token comes from its stage; it is no argument.
 template <class Signature>
@@ -118,6 +107,27 @@ struct of_one_item<Made(batch<T> const&)> : of_one_item_of_batch<Made, batch<T>,
 template <has_signature Body>
 using signature_t =
     typename of_one_item<typename without_stop_token<typename signature<std::decay_t<Body>>::type>::type>::type;
+
+template <class T>
+inline constexpr bool is_std_function = false;
+template <class Signature>
+inline constexpr bool is_std_function<std::function<Signature>> = true;
+
+/// What a stage's type is deduced from: the body's signature, or where there is none to read, a sentence. (A guide of its
+/// own for the latter would not do: Clang before 21 looks at a guide's result before its constraint.)
+template <class Body>
+struct deduced_signature {
+  static_assert(!std::is_member_pointer_v<std::decay_t<Body>>,
+                "a pointer to a member is no body of a stage: put the call into a lambda");
+  static_assert(std::is_member_pointer_v<std::decay_t<Body>>,
+                "the parameters of the body (a generic lambda, or an overloaded operator()?) cannot be read off: name "
+                "them, as in penstock::thread_stage<R(P...)>{...}");
+  using type = void();
+};
+template <has_signature Body>
+struct deduced_signature<Body> {
+  using type = signature_t<Body>;
+};
 
 template <class Body, class R, class... P>
 inline constexpr bool takes_stop_token =

@@ -130,11 +130,15 @@ TYPED_TEST_P(StageErrors, AFailedInputCountsMoreThanADroppedOne) {
   EXPECT_STREQ(error.what(), "failed");
 }
 
+struct nests_nothing : std::runtime_error, std::nested_exception {
+  using std::runtime_error::runtime_error;
+};
+
 TYPED_TEST_P(StageErrors, AnythingMayBeThrown) {
   auto thrower = TypeParam::make({.concurrency = 1}, [](int x) -> int {
     if (x == 0) throw 42;
     if (x == 1) throw std::string{"text"};
-    if (x == 2) throw "literal";
+    if (x == 2) throw nests_nothing{"alone"};
     if (x == 3) throw std::runtime_error{""};
     try {
       throw std::out_of_range{"inner"};
@@ -147,7 +151,7 @@ TYPED_TEST_P(StageErrors, AnythingMayBeThrown) {
   ASSERT_EQ(outcomes.size(), 5U);
   EXPECT_STREQ(outcomes[0].error().what(), "something of type int was thrown");
   EXPECT_STREQ(outcomes[1].error().what(), "something of type std::string was thrown: text");
-  EXPECT_STREQ(outcomes[2].error().what(), "something of type char const* was thrown: literal");
+  EXPECT_STREQ(outcomes[2].error().what(), "alone");
   EXPECT_STREQ(outcomes[3].error().what(), "something without a text was thrown: std::runtime_error");
   EXPECT_STREQ(outcomes[4].error().what(), "outer: inner");
   if constexpr (TypeParam::keeps_exceptions) {
@@ -237,6 +241,9 @@ TYPED_TEST_P(StageErrors, GatherTellsWhatFailedFromWhatWasCancelled) {
     }
     return std::string{"nothing was thrown"};
   };
+  auto held = picky.scatter(let.hold(1));
+  for (int i = 0; i < 2; ++i) picky.scatter(-1).wait();
+  EXPECT_THAT(text_after(0, 1), testing::EndsWith(" (and 2 of 4 items failed, 1 more was cancelled)"));
   EXPECT_EQ(text_after(1, 0), "stage 'picky', item 0: negative");
   EXPECT_THAT(text_after(2, 3), testing::EndsWith(": negative (and 1 more of 5 items failed, 3 were cancelled)"));
   EXPECT_THAT(text_after(1, 1), testing::EndsWith(": negative (and 1 of 2 items was cancelled)"));
