@@ -94,7 +94,7 @@ class scattering {
   template <class Range>
   static constexpr bool check_elements() {
     using element = std::remove_cvref_t<std::ranges::range_reference_t<Range>>;
-    constexpr bool fit = sizeof...(P) == 1 || requires { std::tuple_size<element>::value; };
+    constexpr bool fit = sizeof...(P) == 1 || requires { typename std::tuple_size<element>::type; };
     static_assert(fit,
                   "where the body has several parameters, an element must be a std::tuple or std::pair of arguments");
     return fit;

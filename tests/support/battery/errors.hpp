@@ -130,6 +130,7 @@ TYPED_TEST_P(StageErrors, AFailedInputCountsMoreThanADroppedOne) {
   EXPECT_STREQ(error.what(), "failed");
 }
 
+// NOLINTNEXTLINE(misc-multiple-inheritance): what std::throw_with_nested() throws has both, too
 struct nests_nothing : std::runtime_error, std::nested_exception {
   using std::runtime_error::runtime_error;
 };
