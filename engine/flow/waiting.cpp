@@ -256,13 +256,12 @@ std::string rest_of(std::vector<item_error> const& failures, std::size_t items) 
   auto const cancelled = static_cast<std::size_t>(std::count_if(failures.begin() + 1, failures.end(), is_cancelled));
   std::size_t const failed = failures.size() - 1 - cancelled;
   std::string const of_all = " of " + std::to_string(items) + " items ";
+  bool const first_was_cancelled = is_cancelled(failures.front());
   std::string text;
-  char const* const more_failed = is_cancelled(failures.front()) ? "" : " more";
-  char const* const more_cancelled = is_cancelled(failures.front()) ? " more" : "";
-  if (failed > 0) text = std::to_string(failed) + more_failed + of_all + "failed";
+  if (failed > 0) text = std::to_string(failed) + (first_was_cancelled ? "" : " more") + of_all + "failed";
   if (cancelled > 0) {
-    text += (failed > 0 ? ", " : "") + std::to_string(cancelled) + more_cancelled + (failed > 0 ? " " : of_all) +
-            (cancelled == 1 ? "was cancelled" : "were cancelled");
+    text += (failed > 0 ? ", " : "") + std::to_string(cancelled) + (first_was_cancelled ? " more" : "") +
+            (failed > 0 ? " " : of_all) + (cancelled == 1 ? "was cancelled" : "were cancelled");
   }
   return text.empty() ? text : " (and " + text + ")";
 }
