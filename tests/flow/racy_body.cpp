@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// Two bodies of one stage write one variable without a lock.
+// Two bodies of one stage that are sure to run at once write one variable without a lock.
 #include <penstock/penstock.hpp>
 
 #include <cstdio>
+#include <latch>
 
 int main() {
   long shared = 0;
-  penstock::thread_stage race{4, [&shared](int value) { shared += value; }};
-  for (int i = 0; i < 20'000; ++i) race.scatter(i);
+  std::latch both_run{2};
+  penstock::thread_stage race{2, [&](int value) {
+                                both_run.arrive_and_wait();
+                                shared += value;
+                              }};
+  race.scatter(1);
+  race.scatter(2);
   race.gather();
   std::printf("%ld\n", shared);
 }
