@@ -91,7 +91,7 @@ std::vector<load> loads_of(std::vector<stage_figures> const& chain) {
 // From the first item until the last has ended, or now.
 double elapsed(std::vector<stage_figures> const& chain) {
   std::chrono::steady_clock::time_point const never{};
-  std::chrono::steady_clock::time_point first = std::chrono::steady_clock::now();
+  std::chrono::steady_clock::time_point first = std::chrono::steady_clock::time_point::max();
   std::chrono::steady_clock::time_point last = never;
   for (auto const& each : chain) {
     if (each.timing.first_ready != never) first = std::min(first, each.timing.first_ready);
