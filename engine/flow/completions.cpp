@@ -79,10 +79,10 @@ bool completions::ready() noexcept {
 }
 
 void completions::wait(stage_core& of, bool is_last) noexcept {
-  if (is_soon([this] { return ready(); }, looks_before_sleep)) return;
+  auto& stage = static_cast<stage_state&>(of);
+  if (is_soon([this] { return ready(); }, looks_before_sleep, stage)) return;
   of.add_waiting_stream(1);
   waits_for_.store(&of, std::memory_order_seq_cst);
-  auto& stage = static_cast<stage_state&>(of);
   batch_wanted const wanted{stage, is_last ? batch_wanted::by::gather : batch_wanted::by::others};
   if (!is_last) stage.look_for_last_batch();
   {

@@ -466,7 +466,7 @@ stage_state::admission stage_state::wait_for_room(request& wanted) {
     if (++looks % 16 == 0) found = take(wanted);
     return found != admission::full;
   };
-  (void)is_soon(has_room, looks_for_room);
+  (void)is_soon(has_room, looks_for_room, *this);
   if (found == admission::full) {
     batch_wanted const meanwhile{wanted.home != nullptr ? *wanted.home : *this, batch_wanted::by::scatter};
     auto const since = std::chrono::steady_clock::now();

@@ -42,6 +42,10 @@ class stage_state final : public stage_core {
   [[nodiscard]] bool bodies_wait() const noexcept { return timer_.bodies_wait(); }
   /// Whether one more runner could do something.
   [[nodiscard]] bool wants_runner() const noexcept { return has_queued() || returning_.load() > 0; }
+  /// Whether items wait to run, here or in the first stage of a pipeline.
+  [[nodiscard]] bool is_backed_up() const noexcept {
+    return route() == nullptr ? has_queued() : static_cast<stage_state&>(route()->first_stage()).has_queued();
+  }
   /// How many cells are finished, modulo 2^32.
   [[nodiscard]] std::uint32_t finished() const noexcept {
     return runner_word::finished_in(word_.load(std::memory_order_relaxed));

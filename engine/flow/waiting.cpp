@@ -104,7 +104,7 @@ bool has_failed(cell const& ended) noexcept {
 // ---- one cell
 
 bool cell::is_done_soon() const noexcept {
-  return is_soon([this] { return done(); }, looks_before_sleep);
+  return is_soon([this] { return done(); }, looks_before_sleep, stage_state::of(*this));
 }
 
 void cell::wait() noexcept {
