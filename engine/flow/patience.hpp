@@ -13,8 +13,8 @@ namespace penstock::detail {
 inline constexpr int looks_before_sleep = 200;
 
 /// Looks for what other threads are to do in `stage`, before this one sleeps: at most `most` times, and fewer while that has
-/// not paid lately. It pays where they have a processor, and does not where they wait for this one's. While items wait to
-/// run, it offers them its own now and then: when it comes back, much is there at once.
+/// not paid lately. It pays where they have a processor, and does not where they wait for this one's. While items wait,
+/// it offers them its own now and then: when it comes back, much is there at once.
 inline bool is_soon(auto const& arrived, int most, stage_state const& stage) noexcept(noexcept(arrived())) {
   constexpr int looks_before_yield = 64;
   constexpr unsigned enough_failures = 2;

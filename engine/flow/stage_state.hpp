@@ -21,6 +21,7 @@
 #include <mutex>
 #include <optional>
 #include <stop_token>
+#include <utility>
 #include <vector>
 
 namespace penstock::detail {
@@ -42,9 +43,10 @@ class stage_state final : public stage_core {
   [[nodiscard]] bool bodies_wait() const noexcept { return timer_.bodies_wait(); }
   /// Whether one more runner could do something.
   [[nodiscard]] bool wants_runner() const noexcept { return has_queued() || returning_.load() > 0; }
-  /// Whether items wait to run, here or in the first stage of a pipeline.
+  /// Whether not all items are in bodies. Also of a stage or a pipeline that has ended meanwhile.
   [[nodiscard]] bool is_backed_up() const noexcept {
-    return route() == nullptr ? has_queued() : static_cast<stage_state&>(route()->first_stage()).has_queued();
+    std::uint64_t const word = word_.load(std::memory_order_relaxed);
+    return std::cmp_greater(in_flight(word), runner_word::running_in(word));
   }
   /// How many cells are finished, modulo 2^32.
   [[nodiscard]] std::uint32_t finished() const noexcept {

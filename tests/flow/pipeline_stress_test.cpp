@@ -256,4 +256,31 @@ TEST(PipelineStress, EveryItemEndsOnceWithTheRightOutcome) {
   });
 }
 
+TEST(PipelineStress, EndsWhileAThreadLooksForOneOfItsResults) {
+  for_each_seed(300, [](unsigned seed) {
+    std::atomic<bool> goes_on{false};
+    thread_stage first{1, [&goes_on](int x) {
+                         goes_on.wait(false);
+                         return x;
+                       }};
+    thread_stage second{1, [](int x) { return x + 1; }};
+    std::optional through{first | second};
+    future<int> running = through->scatter(1);
+    future<int> queued = through->scatter(2);
+    std::atomic<bool> looks{false};
+    std::jthread const waiting{[&] {
+      looks = true;
+      auto const outcome = std::move(queued).outcome();
+      if (outcome) EXPECT_EQ(*outcome, 3);
+      else EXPECT_EQ(outcome.error().kind(), error_kind::cancelled);
+    }};
+    while (!looks) std::this_thread::yield();
+    for (unsigned i = 0; i < seed % 32 * 200; ++i) (void)looks.load();  // as many looks of the other thread
+    goes_on = true;
+    goes_on.notify_all();
+    through.reset();
+    (void)std::move(running).outcome();
+  });
+}
+
 }  // namespace
