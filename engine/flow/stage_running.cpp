@@ -259,7 +259,7 @@ stage_state* stage_state::serve(turn& mine) noexcept {
       return nullptr;
     }
     if (yield && gives_way) {  // another runner of this stage is on its way, and serves what is left
-      word_.fetch_sub(runner_word::active);
+      leave_slot();
       return nullptr;
     }
     auto const [next, at] = next_work();
