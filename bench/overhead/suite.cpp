@@ -15,6 +15,8 @@
 #include <optional>
 #include <random>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace overhead {
@@ -52,58 +54,69 @@ class suite {
   json run() {
     for (bench const& each : catalogue()) {
       if (each.name == chain_bench) run_chains(each);
-      else run_candidates(each, {1, items_of(each), {}}, json::object());
+      else run_columns(each, {{{1, items_of(each), {}}, json::object(), {}}}, "");
     }
     return records_;
   }
 
  private:
+  // Of a table: what its rows are measured under, and what they took, a row and a round.
+  struct column {
+    conditions asked;
+    json variant;
+    std::vector<std::vector<double>> runs;
+  };
+
   [[nodiscard]] int items_of(bench const& of) const { return quick_ ? of.quick_items : of.items; }
 
   void run_chains(bench const& chains) {
     std::array<long, body_kinds.size()> turns{};
     std::ranges::transform(body_kinds, turns.begin(), turns_in, &body_kind::time);
     for (bool const foreign_load : {false, true}) {
+      std::string const load = foreign_load ? "one core busy" : "idle";
       std::optional<busy_core> busy;
       if (foreign_load) busy.emplace();
+      std::vector<column> columns;
       for (std::size_t i = 0; i < body_kinds.size(); ++i) {
         body_kind const& kind = body_kinds.at(i);
         for (int const stages : stage_counts) {
           int const calls = quick_ ? kind.quick_calls : kind.calls;
           int const items = calls == 0 ? items_of(chains) : calls / stages;
-          run_candidates(chains, {static_cast<std::size_t>(stages), items, {turns.at(i)}},
-                         {{"load", foreign_load ? "one core busy" : "idle"}, {"body", kind.name}, {"stages", stages}});
+          columns.push_back({{static_cast<std::size_t>(stages), items, {turns.at(i)}},
+                             {{"load", load}, {"body", kind.name}, {"stages", stages}},
+                             {}});
         }
       }
+      run_columns(chains, std::move(columns), load);
     }
   }
 
-  // In every round each candidate once, in a new order, so that a disturbance, or what a neighbour leaves behind, hits
-  // all of them alike.
-  void run_candidates(bench const& of, conditions const& asked, json const& variant) {
-    tell(of, variant);
-    std::vector<std::vector<double>> runs(of.candidates.size());
+  // In every round each row of each column once, the rows in a new order: so what disturbs the machine for a while, or what
+  // a neighbour leaves behind, hits all rows of a column alike, and never all runs of one.
+  void run_columns(bench const& of, std::vector<column> columns, std::string_view load) {
     std::vector<std::size_t> order(of.candidates.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
-    for (int round = 0; round < rounds_; ++round) {
-      std::ranges::shuffle(order, random_);
-      for (std::size_t const i : order) runs[i].push_back(in_a_process(of, of.candidates[i], asked));
+    for (column& each : columns) each.runs.resize(order.size());
+    for (int round = 1; round <= rounds_; ++round) {
+      fmt::print(stderr, "[{:4.0f} s] {}{}{}, round {} of {}\n", watch_.elapsed<std::chrono::seconds>(), of.name,
+                 load.empty() ? "" : ", ", load, round, rounds_);
+      for (column& each : columns) {
+        std::ranges::shuffle(order, random_);
+        for (std::size_t const i : order) each.runs[i].push_back(in_a_process(of, of.candidates[i], each.asked));
+      }
     }
-    for (std::size_t i = 0; i < runs.size(); ++i) {
-      json record{{"bench", of.name}, {"title", of.title},    {"impl", of.candidates[i].name},
-                  {"unit", of.unit},  {"items", asked.items}, {"median", median(runs[i])},
-                  {"runs", runs[i]}};
-      record.update(variant);
-      records_.push_back(std::move(record));
-    }
+    for (column const& each : columns) add_records(of, each);
   }
 
-  void tell(bench const& of, json const& variant) const {
-    std::string text = of.name;
-    for (auto const& [key, value] : variant.items()) {
-      text += fmt::format(", {} {}", key, value.is_string() ? value.get<std::string>() : value.dump());
+  void add_records(bench const& of, column const& measured) {
+    for (std::size_t i = 0; i < of.candidates.size(); ++i) {
+      std::vector<double> const& runs = measured.runs[i];
+      json record{{"bench", of.name}, {"title", of.title},  {"impl", of.candidates[i].name},
+                  {"unit", of.unit},  {"items", measured.asked.items}, {"median", median(runs)},
+                  {"runs", runs}};
+      record.update(measured.variant);
+      records_.push_back(std::move(record));
     }
-    fmt::print(stderr, "[{:4.0f} s] {}\n", watch_.elapsed<std::chrono::seconds>(), text);
   }
 
   bool quick_;
