@@ -43,7 +43,7 @@ cell_reader::~cell_reader() {
 
 cell_reader::item cell_reader::next() noexcept {
   stage_state& core = state_of(*stage_);
-  for (int looks = 0;; ++looks) {
+  for (;;) {
     std::uint32_t const news = core.news_for_readers_.load(std::memory_order_acquire);
     bool const last_look = core.capacity_.load(std::memory_order_seq_cst) == 0;
     for (;;) {
@@ -63,10 +63,8 @@ cell_reader::item cell_reader::next() noexcept {
       std::this_thread::yield();  // it has finished, but whoever cancels the stage still looks at it
       continue;
     }
-    if (looks < looks_before_sleep) {
-      spin_pause();
-      continue;
-    }
+    auto const has_news = [&] { return core.news_for_readers_.load(std::memory_order_acquire) != news; };
+    if (is_soon(has_news, looks_before_sleep, core)) continue;
     batch_wanted const wanted{core, batch_wanted::by::reader};
     slot_given_back const meanwhile;
     core.news_for_readers_.wait(news, std::memory_order_acquire);

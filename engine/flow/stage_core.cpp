@@ -35,13 +35,16 @@ constexpr int pauses_when_nearly_full = 64;  // about as long as ten short bodie
 // A thread that waits for room looks by itself this often; finishing threads wake it earlier when much room is there.
 constexpr auto look_for_room = std::chrono::milliseconds{1};
 
+[[noreturn]] void throw_wrong(stage_options const& options, char const* option, auto value, std::string_view why) {
+  std::string text = "stage_options: ";
+  text.append(option).append(" is ").append(std::to_string(value));
+  if (!options.name.empty()) text.append(" for stage '").append(options.name).append("'");
+  throw std::invalid_argument{text.append("; ").append(why)};
+}
+
 void check(stage_options const& options, bool takes_batches) {
   auto const require = [&options](bool holds, char const* option, auto value, std::string_view allowed) {
-    if (holds) return;
-    std::string text = "stage_options: ";
-    text.append(option).append(" is ").append(std::to_string(value));
-    if (!options.name.empty()) text.append(" for stage '").append(options.name).append("'");
-    throw std::invalid_argument{text.append("; ").append(allowed)};
+    if (!holds) throw_wrong(options, option, value, allowed);
   };
   require(options.concurrency >= 0, ".concurrency", options.concurrency,
           "it must be at least 0, which runs bodies in scatter itself");
@@ -127,15 +130,15 @@ stage_core& stage_core::open(stage_options const& options, void* body, item_size
 
 void stage_core::retire() noexcept {
   auto& self = static_cast<stage_state&>(*this);
-  if (self.in_own_body()) {
-    std::fprintf(stderr, "penstock: stage '%s' is destroyed by one of its own bodies and would wait for it for ever\n",
-                 name_->c_str());
+  auto const end_program_if = [this](bool misused, char const* how) {
+    if (!misused) return;
+    std::fprintf(stderr, "penstock: %s '%s' is destroyed %s\n", route_ == nullptr ? "stage" : "pipeline",
+                 name_->c_str(), how);
     std::abort();
-  }
-  if (self.pipelines_ > 0) {
-    std::fprintf(stderr, "penstock: stage '%s' is destroyed before a pipeline that passes it\n", name_->c_str());
-    std::abort();
-  }
+  };
+  end_program_if(self.in_own_body(), "by one of its own bodies and would wait for it for ever");
+  end_program_if(self.pipelines_ > 0, "before a pipeline that passes it");
+  end_program_if(streams_.load() > 0 || self.order_.has_readers(), "before a stream of its results");
   self.retire();
 }
 
@@ -662,6 +665,14 @@ failure_ptr stage_state::cancelled_failure(std::size_t index) const noexcept {
   if (retired_.load(std::memory_order_relaxed)) why = "cancelled: its stage was destroyed first";
   else if (intake_.load() == intake::too_many_errors) why = "cancelled: its stage has stopped at .max_errors";
   return describe(error_kind::cancelled, name_, index, why);
+}
+
+void stage_core::throw_not_repeatable(stage_options const& options, int parameter) {
+  throw_wrong(
+      options, ".attempts", options.attempts,
+      "parameter " + std::to_string(parameter) +
+          " of the body is taken by value and cannot be copied for another attempt; take it by reference (T& or "
+          "T const&), or leave .attempts at 1");
 }
 
 void stage_core::throw_not_repeatable() const {

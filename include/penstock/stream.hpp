@@ -24,8 +24,8 @@ namespace penstock {
 /// once, by one thread: `for (auto&& outcome : stage.stream(source))`; an input range of outcome<T>&, each good until the
 /// next is asked for, and free to be moved from. begin() and ++ block until there is one.
 ///
-/// Movable before begin(). Must not outlive its stage, nor a source that it refers to. It may be left at any time: items
-/// that have been scattered run, but their results go, and their failures are reported to nobody.
+/// Movable before begin(). Must not outlive its stage (else the program is ended), nor a source that it refers to. It may be
+/// left at any time: items that have been scattered run, but their results go, and their failures are reported to nobody.
 template <class Reader>
 class outcome_stream : public std::ranges::view_interface<outcome_stream<Reader>> {
   using value_type = typename Reader::value_type;

@@ -87,7 +87,7 @@ class thread_stage<R(P...)> {
     requires accepts<Body>
   thread_stage(stage_options const& options, Body&& body)
       : body_{std::make_unique<stored<std::decay_t<Body>>>(check_body(std::forward<Body>(body)))},
-        core_{(check_attempts<Body>(options.attempts),
+        core_{(check_attempts<Body>(options),
                &detail::stage_core::open(options, body_.get(), sizes(), nullptr, body_->as_batch_body()))} {}
   template <class Body>
     requires accepts<Body>
@@ -258,16 +258,12 @@ class thread_stage<R(P...)> {
 
   // What cannot be copied for every attempt is known from the signature.
   template <class Body>
-  static void check_attempts(int attempts) {
-    if (attempts <= 1 || takes_batches<Body>) return;
+  static void check_attempts(stage_options const& options) {
+    if (options.attempts <= 1 || takes_batches<Body>) return;
     int number = 0;
     [[maybe_unused]] auto const check = [&](bool survives) {
       ++number;
-      if (survives) return;
-      throw std::invalid_argument{
-          "stage_options: .attempts is " + std::to_string(attempts) + ", but parameter " + std::to_string(number) +
-          " of the body is taken by value and cannot be copied for another attempt; take it by reference (T& or "
-          "T const&), or leave .attempts at 1"};
+      if (!survives) detail::stage_core::throw_not_repeatable(options, number);
     };
     (check(detail::survives_call<P, std::remove_cvref_t<P>>), ...);
   }

@@ -482,4 +482,43 @@ TEST(PipelineStream, EndsWhenItIsCancelledAndIsUsableAgain) {
   EXPECT_EQ(again.get(), 7);
 }
 
+// ---- its stage must outlive it
+
+std::unique_ptr<thread_stage<int(int)>> first_stage() {
+  return std::make_unique<thread_stage<int(int)>>(penstock::stage_options{.name = "first"}, [](int x) { return x; });
+}
+constexpr char const* stage_message = "stage 'first' is destroyed before a stream of its results";
+
+TEST(StreamDeathTest, AStageMustOutliveTheStreamOfASource) {
+  EXPECT_DEATH(
+      {
+        auto stage = first_stage();
+        auto const outcomes = stage->stream(std::views::iota(0));
+        stage.reset();
+      },
+      stage_message);
+}
+
+TEST(StreamDeathTest, AStageMustOutliveTheStreamOfWhatOthersScatter) {
+  EXPECT_DEATH(
+      {
+        auto stage = first_stage();
+        auto const outcomes = stage->as_completed();
+        stage.reset();
+      },
+      stage_message);
+}
+
+TEST(StreamDeathTest, APipelineMustOutliveItsStream) {
+  EXPECT_DEATH(
+      {
+        thread_stage a{[](int x) { return x; }};
+        thread_stage b{[](int x) { return x; }};
+        std::optional chain{a | b};
+        auto const outcomes = chain->stream();
+        chain.reset();
+      },
+      "pipeline '.*' is destroyed before a stream of its results");
+}
+
 }  // namespace

@@ -242,4 +242,13 @@ TEST(ThreadStage, AWrongOptionIsNamedWithItsValue) {
   EXPECT_THAT(message({.max_errors = 0}), HasSubstr(".max_errors is 0; it must be at least 1"));
 }
 
+TEST(ThreadStage, AParameterThatNoSecondAttemptCouldHaveIsNamed) {
+  try {
+    thread_stage stage{{.name = "once", .attempts = 3}, [](int x, std::unique_ptr<int> y) { return x + *y; }};
+    FAIL() << "a parameter taken by value, which cannot be copied, was accepted";
+  } catch (std::invalid_argument const& error) {
+    EXPECT_THAT(error.what(), HasSubstr(".attempts is 3 for stage 'once'; parameter 2 of the body"));
+  }
+}
+
 }  // namespace

@@ -74,8 +74,7 @@ inline constexpr bool survives_call = copyable<Value>::value || binds_to<P, Valu
 
 /// Lends a waiting value to one parameter of type P for the time of the call. A reference to const, or a view of const
 /// elements, refers to the value itself, and what std::ref() made to what it stands for; any other parameter gets the
-/// value moved when `movable`, else a copy of it.
-/// What cannot be copied is moved, or referred to, in any case.
+/// value moved when `movable`, else a copy of it. What cannot be copied is moved, or referred to, in any case.
 template <class P, class Value>
 class lent {
   using object = std::remove_cvref_t<P>;

@@ -223,6 +223,8 @@ class stage_core {
   /// The record of what a body has just thrown; call it in the handler.
   [[nodiscard]] failure_ptr failure_of_current_exception(std::size_t index, int attempt) const noexcept;
   [[nodiscard]] failure_ptr dropped_failure(std::size_t index) const noexcept;
+  /// For a parameter of the body, counted from 1, that cannot be given to every attempt.
+  [[noreturn]] static void throw_not_repeatable(stage_options const& options, int parameter);
   [[noreturn]] void throw_not_repeatable() const;
   [[noreturn]] void throw_not_unpacked() const;
 
