@@ -88,6 +88,10 @@ class ordered_results {
   int received_ = 0;
 };
 
+/// What the runs of one row took, one a round.
+using figures = std::vector<double>;
+double median(figures values);
+
 /// Runs from its construction on.
 class stopwatch {
  public:

@@ -9,7 +9,9 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <functional>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace overhead {
@@ -120,7 +122,14 @@ bool same_variant(json const& a, json const& b) {
 void add_ratios(json& records) {
   for (auto& record : records) {
     auto const first = std::ranges::find_if(records, [&](json const& other) { return same_variant(record, other); });
-    record["ratio"] = record.at("median").get<double>() / first->at("median").get<double>();
+    auto const [runs, base] = std::pair{record.at("runs").get<figures>(), first->at("runs").get<figures>()};
+    if (runs.size() != base.size()) {  // not measured in the same rounds
+      record["ratio"] = median(runs) / median(base);
+      continue;
+    }
+    figures ratios(runs.size());
+    std::ranges::transform(runs, base, ratios.begin(), std::divides{});
+    record["ratio"] = median(std::move(ratios));
   }
 }
 
@@ -132,7 +141,7 @@ std::string to_text(json const& report) {
   }
   std::string text =
       machine_line(report) + '\n' + warning(report) +
-      "Medians; behind them the ratio to the first row, measured in the same rounds (Python's: after them).\n";
+      "Medians; behind them that of the ratios to the first row of the same round (Python's: measured later).\n";
   for (table const& each : tables) {
     text += '\n' + each.title + '\n';
     auto const line = [&](std::vector<std::string> const& cells) {

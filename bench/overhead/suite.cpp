@@ -36,12 +36,6 @@ constexpr std::array body_kinds{body_kind{"empty", 0ns, 0, 0}, body_kind{"10 us"
                                 body_kind{"1 ms", 1ms, 400, 80}};
 constexpr std::array stage_counts{1, 2, 4, 8};
 
-double median(std::vector<double> values) {
-  std::ranges::sort(values);
-  std::size_t const half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
-}
-
 double in_a_process(bench const& of, candidate const& who, conditions const& asked) {
   return std::stod(output_of({"/proc/self/exe", "measure", of.name, std::string{who.name}, std::to_string(asked.stages),
                               std::to_string(asked.items), std::to_string(asked.body.turns)}));
@@ -64,7 +58,7 @@ class suite {
   struct column {
     conditions asked;
     json variant;
-    std::vector<std::vector<double>> runs;
+    std::vector<figures> runs;
   };
 
   [[nodiscard]] int items_of(bench const& of) const { return quick_ ? of.quick_items : of.items; }
@@ -110,9 +104,13 @@ class suite {
 
   void add_records(bench const& of, column const& measured) {
     for (std::size_t i = 0; i < of.candidates.size(); ++i) {
-      std::vector<double> const& runs = measured.runs[i];
-      json record{{"bench", of.name}, {"title", of.title},  {"impl", of.candidates[i].name},
-                  {"unit", of.unit},  {"items", measured.asked.items}, {"median", median(runs)},
+      figures const& runs = measured.runs[i];
+      json record{{"bench", of.name},
+                  {"title", of.title},
+                  {"impl", of.candidates[i].name},
+                  {"unit", of.unit},
+                  {"items", measured.asked.items},
+                  {"median", median(runs)},
                   {"runs", runs}};
       record.update(measured.variant);
       records_.push_back(std::move(record));
