@@ -4,7 +4,6 @@
 #include "engine/flow/patience.hpp"
 #include "engine/flow/stage_state.hpp"
 
-#include <penstock/detail/adaptive_mutex.hpp>
 #include <penstock/detail/bundle.hpp>
 
 #include <thread>
