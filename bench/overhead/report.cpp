@@ -10,6 +10,7 @@
 #include <array>
 #include <cstddef>
 #include <functional>
+#include <iterator>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -122,13 +123,9 @@ bool same_variant(json const& a, json const& b) {
 void add_ratios(json& records) {
   for (auto& record : records) {
     auto const first = std::ranges::find_if(records, [&](json const& other) { return same_variant(record, other); });
-    auto const [runs, base] = std::pair{record.at("runs").get<figures>(), first->at("runs").get<figures>()};
-    if (runs.size() != base.size()) {  // not measured in the same rounds
-      record["ratio"] = median(runs) / median(base);
-      continue;
-    }
-    figures ratios(runs.size());
-    std::ranges::transform(runs, base, ratios.begin(), std::divides{});
+    figures ratios;
+    std::ranges::transform(record.at("runs").get<figures>(), first->at("runs").get<figures>(),
+                           std::back_inserter(ratios), std::divides{});
     record["ratio"] = median(std::move(ratios));
   }
 }

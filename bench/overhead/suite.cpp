@@ -48,7 +48,7 @@ class suite {
   json run() {
     for (bench const& each : catalogue()) {
       if (each.name == chain_bench) run_chains(each);
-      else run_columns(each, {{{1, items_of(each), {}}, json::object(), {}}}, "");
+      else run_columns(each, {{{1, items_of(each), {}}, json::object(), {}}}, each.name);
     }
     return records_;
   }
@@ -81,19 +81,19 @@ class suite {
                              {}});
         }
       }
-      run_columns(chains, std::move(columns), load);
+      run_columns(chains, std::move(columns), chains.name + ", " + load);
     }
   }
 
   // In every round each row of each column once, the rows in a new order: so what disturbs the machine for a while, or what
   // a neighbour leaves behind, hits all rows of a column alike, and never all runs of one.
-  void run_columns(bench const& of, std::vector<column> columns, std::string_view load) {
+  void run_columns(bench const& of, std::vector<column> columns, std::string_view title) {
     std::vector<std::size_t> order(of.candidates.size());
     std::iota(order.begin(), order.end(), std::size_t{0});
     for (column& each : columns) each.runs.resize(order.size());
     for (int round = 1; round <= rounds_; ++round) {
-      fmt::print(stderr, "[{:4.0f} s] {}{}{}, round {} of {}\n", watch_.elapsed<std::chrono::seconds>(), of.name,
-                 load.empty() ? "" : ", ", load, round, rounds_);
+      fmt::print(stderr, "[{:4.0f} s] {}, round {} of {}\n", watch_.elapsed<std::chrono::seconds>(), title, round,
+                 rounds_);
       for (column& each : columns) {
         std::ranges::shuffle(order, random_);
         for (std::size_t const i : order) each.runs[i].push_back(in_a_process(of, of.candidates[i], each.asked));
