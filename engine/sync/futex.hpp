@@ -5,6 +5,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -24,6 +25,14 @@ inline void futex_wait(futex_word const& word, std::uint32_t expected) noexcept 
 inline void futex_wait(futex_word const& word, std::uint32_t expected, std::chrono::nanoseconds most) noexcept {
   timespec const relative{.tv_sec = 0, .tv_nsec = most.count()};
   (void)::syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, expected, &relative, nullptr, 0);
+}
+/// The same, until `deadline` at the latest; one that does not fit into the clock is none.
+inline void futex_wait(futex_word const& word, std::uint32_t expected,
+                       std::chrono::steady_clock::time_point deadline) noexcept {
+  auto const since_boot = std::max(deadline.time_since_epoch(), std::chrono::steady_clock::duration::zero());
+  auto const seconds = std::chrono::floor<std::chrono::seconds>(since_boot);
+  timespec const absolute{.tv_sec = seconds.count(), .tv_nsec = std::chrono::nanoseconds{since_boot - seconds}.count()};
+  (void)::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, expected, &absolute, nullptr, FUTEX_BITSET_MATCH_ANY);
 }
 /// Wakes one thread that sleeps on the word with this address. Does not look at the word: it may be gone, or another one.
 inline void futex_wake(futex_word const* address) noexcept {

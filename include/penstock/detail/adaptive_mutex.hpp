@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <penstock/detail/thread_safety.hpp>
+#include <penstock/detail/time.hpp>
+
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 
 namespace penstock::detail {
@@ -15,23 +19,32 @@ inline void spin_pause() noexcept {
 #endif
 }
 
-/// A one-word mutex (Lockable) for critical sections of a few instructions: spins briefly, then sleeps.
+/// A one-word mutex (Lockable) for critical sections of a few instructions: spins briefly, then sleeps. Any thread may
+/// unlock it. No order among those who wait.
 /// The three states are those of U. Drepper, "Futexes Are Tricky" (2011), section 5.
-class adaptive_mutex {
+class PENSTOCK_CAPABILITY("mutex") adaptive_mutex {
  public:
   adaptive_mutex() = default;
   adaptive_mutex(adaptive_mutex const&) = delete;
   adaptive_mutex& operator=(adaptive_mutex const&) = delete;
 
-  void lock() noexcept {
-    if (!try_lock()) lock_contended();
+  void lock() noexcept PENSTOCK_ACQUIRES {
+    if (!try_lock()) (void)lock_contended(no_deadline);
   }
-  bool try_lock() noexcept {
+  bool try_lock() noexcept PENSTOCK_TRY_ACQUIRES {
     std::uint32_t expected = free;
     return state_.compare_exchange_strong(expected, held, std::memory_order_acquire, std::memory_order_relaxed);
   }
-  void unlock() noexcept {
-    if (state_.exchange(free, std::memory_order_release) == held_with_sleepers) state_.notify_one();
+  /// Whether it has been locked; false at the deadline.
+  bool try_lock_until(std::chrono::steady_clock::time_point deadline) noexcept PENSTOCK_TRY_ACQUIRES {
+    return try_lock() || lock_contended(deadline);
+  }
+  void unlock() noexcept PENSTOCK_RELEASES { (void)release(); }
+  /// The same; false, and nothing else, when it was not locked.
+  bool release() noexcept {
+    std::uint32_t const was = state_.exchange(free, std::memory_order_release);
+    if (was == held_with_sleepers) wake_one(&state_);
+    return was != free;
   }
 
  private:
@@ -39,15 +52,8 @@ class adaptive_mutex {
   static constexpr std::uint32_t held = 1;
   static constexpr std::uint32_t held_with_sleepers = 2;
 
-  void lock_contended() noexcept {
-    for (int spins = 0; spins < 64; ++spins) {
-      if (state_.load(std::memory_order_relaxed) == free && try_lock()) return;
-      spin_pause();
-    }
-    while (state_.exchange(held_with_sleepers, std::memory_order_acquire) != free) {
-      state_.wait(held_with_sleepers, std::memory_order_relaxed);
-    }
-  }
+  [[nodiscard]] bool lock_contended(std::chrono::steady_clock::time_point deadline) noexcept;
+  static void wake_one(std::atomic<std::uint32_t> const* address) noexcept;  // whose mutex may be gone by now
 
   std::atomic<std::uint32_t> state_{free};
 };

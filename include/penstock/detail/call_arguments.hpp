@@ -160,7 +160,7 @@ class call_arguments<type_list<P...>, type_list<H...>> {
   template <std::size_t... K, class Callee, class... Before>
   decltype(auto) pass_to(std::index_sequence<K...>, [[maybe_unused]] bool last, Callee& callee, Before&... before) {
     // The values stay in their holders until the body has returned; `lent` objects only point to them.
-    [[maybe_unused]] auto parameters =
+    [[maybe_unused]] auto parameters =  // NOLINT(misc-const-correctness): it is none where there are no parameters
         std::tuple{std::get<sources[K].holder>(holders_).template lend<sources[K].element, P>(last)...};
     return callee.call(before..., std::get<K>(parameters).get()...);
   }

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <penstock/index_semaphore.hpp>
+
+int main() {
+  penstock::index_semaphore indices{1};
+  indices.acquire();
+}
