@@ -6,24 +6,19 @@ names of the benches, and their units, are those of bench/overhead/catalogue.cpp
 a program's start runs in a process of its own. `--quick` measures less. Needs lox 1.x.
 `build/release/bench/overhead --python PYTHON` calls it.
 """
-import argparse
-import json
-import platform
-import random
-import statistics
 import subprocess
 import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from importlib.metadata import version
 from multiprocessing.pool import ThreadPool
 
 import lox
 
+from turns import LOX, parser, record, runs_of, show
+
 WORKERS = 2  # penstock_tasks.cpp has the same
 IMAGES, IMAGE_BYTES = 200, 3_000_000
-LOX = "lox " + version("lox")
 
 
 def add_one(x):
@@ -261,36 +256,28 @@ APART = {
 
 
 def apart(function, items):
-    command = [sys.executable, __file__, "--measure", function.__name__, str(items)]
+    command = [sys.executable, "-B", __file__, "--measure", function.__name__, str(items)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True, timeout=300).stdout)
 
 
 def measure_all(quick):
     records = []
-    order = random.Random(1)
     for benches, take in ((HERE, microseconds_per_item), (APART, apart)):
         for bench, (full_items, quick_items, rows) in benches.items():
             items = quick_items if quick else full_items
-            runs = {name: [] for name in rows}
-            for _ in range(3 if quick else 5):
-                for name in order.sample(list(rows), len(rows)):
-                    runs[name].append(take(rows[name], items))
-            for name, taken in runs.items():
-                records.append({"bench": bench, "impl": name, "items": items, "median": statistics.median(taken),
-                                "runs": taken})
+            for name, taken in runs_of(rows, lambda row: take(row, items), quick).items():
+                records.append(record(bench, name, taken, items=items))
     return records
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="less of everything: shows that it works, not how fast")
-    parser.add_argument("--measure", nargs=2, metavar=("NAME", "ITEMS"), help="one figure, here (used by this script)")
-    asked = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--measure", nargs=2, metavar=("NAME", "ITEMS"), help="one figure, here (used by this script)")
+    asked = options.parse_args()
     if asked.measure:
         print(globals()[asked.measure[0]](int(asked.measure[1])))
     else:
-        print(json.dumps({"python": platform.python_version(), "lox": version("lox"),
-                          "records": measure_all(asked.quick)}, indent=1))
+        show(measure_all(asked.quick))
 
 
 if __name__ == "__main__":

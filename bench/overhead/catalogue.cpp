@@ -1,12 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/overhead/measurement.hpp"
 
-#include <algorithm>
-#include <cstddef>
-#include <cstdio>
-#include <cstdlib>
-#include <utility>
-
 namespace overhead {
 namespace {
 
@@ -29,17 +23,6 @@ std::vector<bench> const& catalogue() {
       {"peak_rss", "Peak memory: 200 images of 3 MB through two stages", "MB", 200, 200, peak_rss()},
   };
   return all;
-}
-
-double median(figures values) {
-  std::ranges::sort(values);
-  std::size_t const half = values.size() / 2;
-  return values.size() % 2 == 1 ? values[half] : (values[half - 1] + values[half]) / 2;
-}
-
-void give_up(std::string_view why) noexcept {
-  std::fprintf(stderr, "overhead: %.*s\n", static_cast<int>(why.size()), why.data());
-  std::abort();
 }
 
 }  // namespace overhead

@@ -2,16 +2,18 @@
 #pragma once
 
 #include "bench/overhead/spin.hpp"
+#include "bench/support/figures.hpp"
 
-#include <algorithm>
 #include <chrono>
 #include <cstddef>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace overhead {
+
+using support::give_up;
+using support::stopwatch;
 
 /// How many items a chain may hold at once.
 inline constexpr std::size_t window = 1'000;
@@ -44,15 +46,6 @@ inline constexpr std::string_view chain_bench = "chain";
 /// All there is to measure; the first bench is the chain, which has variants by stages, body and load.
 std::vector<bench> const& catalogue();
 
-/// The bench of a catalogue, or the candidate of a bench, with that name. Throws std::invalid_argument.
-template <class Range>
-auto const& named(Range const& range, std::string_view name) {
-  auto const found = std::ranges::find_if(range, [&](auto const& each) { return each.name == name; });
-  if (found == range.end())
-    throw std::invalid_argument{"there is nothing to measure called '" + std::string{name} + "'"};
-  return *found;
-}
-
 // What each source has to offer. Of chains: nanoseconds an item.
 std::vector<candidate> tbb_chains();
 std::vector<candidate> thread_chains();
@@ -63,8 +56,6 @@ std::vector<candidate> one_item_rounds();  // microseconds a round
 std::vector<candidate> first_results();    // milliseconds
 std::vector<candidate> queued_bytes();     // bytes an item
 std::vector<candidate> peak_rss();         // megabytes
-
-[[noreturn]] void give_up(std::string_view why) noexcept;
 
 /// Takes the results of a chain and aborts unless they are all there, in order, and what they should be.
 class ordered_results {
@@ -86,22 +77,6 @@ class ordered_results {
   int items_;
   int added_;  // every stage adds one
   int received_ = 0;
-};
-
-/// What the runs of one row took, one a round.
-using figures = std::vector<double>;
-double median(figures values);
-
-/// Runs from its construction on.
-class stopwatch {
- public:
-  template <class Unit>
-  [[nodiscard]] double elapsed() const {
-    return std::chrono::duration<double, typename Unit::period>{std::chrono::steady_clock::now() - start_}.count();
-  }
-
- private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
 /// A chain as a candidate. A tenth of the items goes first and is not counted: threads and memory are there then.

@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/overhead/suite.hpp"
 
-#include "bench/overhead/child.hpp"
 #include "bench/overhead/measurement.hpp"
+#include "bench/support/child.hpp"
+#include "bench/support/named.hpp"
+#include "bench/support/turns.hpp"
 
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstddef>
-#include <numeric>
 #include <optional>
-#include <random>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -23,6 +22,8 @@ namespace overhead {
 namespace {
 
 using nlohmann::json;
+using support::busy_core;
+using support::figures;
 using namespace std::chrono_literals;
 
 struct body_kind {
@@ -36,14 +37,9 @@ constexpr std::array body_kinds{body_kind{"empty", 0ns, 0, 0}, body_kind{"10 us"
                                 body_kind{"1 ms", 1ms, 400, 80}};
 constexpr std::array stage_counts{1, 2, 4, 8};
 
-double in_a_process(bench const& of, candidate const& who, conditions const& asked) {
-  return std::stod(output_of({"/proc/self/exe", "measure", of.name, std::string{who.name}, std::to_string(asked.stages),
-                              std::to_string(asked.items), std::to_string(asked.body.turns)}));
-}
-
 class suite {
  public:
-  explicit suite(bool quick) : quick_{quick}, rounds_{quick ? 3 : 5} {}
+  explicit suite(bool quick) : quick_{quick}, turns_{quick} {}
 
   json run() {
     for (bench const& each : catalogue()) {
@@ -85,20 +81,15 @@ class suite {
     }
   }
 
-  // In every round each row of each column once, the rows in a new order: so what disturbs the machine for a while, or what
-  // a neighbour leaves behind, hits all rows of a column alike, and never all runs of one.
   void run_columns(bench const& of, std::vector<column> columns, std::string_view title) {
-    std::vector<std::size_t> order(of.candidates.size());
-    std::iota(order.begin(), order.end(), std::size_t{0});
-    for (column& each : columns) each.runs.resize(order.size());
-    for (int round = 1; round <= rounds_; ++round) {
-      fmt::print(stderr, "[{:4.0f} s] {}, round {} of {}\n", watch_.elapsed<std::chrono::seconds>(), title, round,
-                 rounds_);
-      for (column& each : columns) {
-        std::ranges::shuffle(order, random_);
-        for (std::size_t const i : order) each.runs[i].push_back(in_a_process(of, of.candidates[i], each.asked));
-      }
-    }
+    for (column& each : columns) each.runs.resize(of.candidates.size());
+    turns_.run(title, columns.size(), of.candidates.size(), [&](std::size_t at, std::size_t row) {
+      conditions const& asked = columns[at].asked;
+      figures const taken =
+          support::measured_in_a_process({of.name, std::string{of.candidates[row].name}, std::to_string(asked.stages),
+                                          std::to_string(asked.items), std::to_string(asked.body.turns)});
+      columns[at].runs[row].push_back(taken.front());
+    });
     for (column const& each : columns) add_records(of, each);
   }
 
@@ -110,7 +101,7 @@ class suite {
                   {"impl", of.candidates[i].name},
                   {"unit", of.unit},
                   {"items", measured.asked.items},
-                  {"median", median(runs)},
+                  {"median", support::median(runs)},
                   {"runs", runs}};
       record.update(measured.variant);
       records_.push_back(std::move(record));
@@ -118,9 +109,7 @@ class suite {
   }
 
   bool quick_;
-  int rounds_;
-  stopwatch watch_;
-  std::mt19937 random_{1};
+  support::turns turns_;
   json records_ = json::array();
 };
 
@@ -129,7 +118,8 @@ class suite {
 json measure_all(bool quick) { return suite{quick}.run(); }
 
 double measure_one(std::string_view bench, std::string_view impl, int stages, int items, long turns) {
-  return named(named(catalogue(), bench).candidates, impl).measure({static_cast<std::size_t>(stages), items, {turns}});
+  return support::named(support::named(catalogue(), bench).candidates, impl)
+      .measure({static_cast<std::size_t>(stages), items, {turns}});
 }
 
 }  // namespace overhead

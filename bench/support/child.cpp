@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "bench/overhead/child.hpp"
+#include "bench/support/child.hpp"
 
 #include <fcntl.h>
 #include <sched.h>
@@ -14,7 +14,7 @@
 #include <stdexcept>
 #include <system_error>
 
-namespace overhead {
+namespace support {
 namespace {
 
 constexpr unsigned limit_seconds = 300;
@@ -97,4 +97,4 @@ busy_core::~busy_core() {
   waitpid(process_, nullptr, 0);
 }
 
-}  // namespace overhead
+}  // namespace support

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "bench/overhead/machine.hpp"
+#include "bench/support/machine.hpp"
 
 #include <penstock/usable_processors.hpp>
 #include <penstock/version.hpp>
@@ -14,7 +14,7 @@
 #include <fstream>
 #include <string>
 
-namespace overhead {
+namespace support {
 namespace {
 
 std::string processor() {
@@ -50,4 +50,4 @@ nlohmann::json describe_machine() {
           {"load_average", load}};
 }
 
-}  // namespace overhead
+}  // namespace support

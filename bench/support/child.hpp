@@ -7,7 +7,7 @@
 #include <vector>
 
 // Processes of the benchmark's own. They end with it, however it ends. To be made while the program has one thread.
-namespace overhead {
+namespace support {
 
 /// Runs a program, waits for it, and returns what it wrote to stdout; its stderr is ours. Throws std::runtime_error when
 /// it cannot be run, fails, or takes more than five minutes.
@@ -25,4 +25,4 @@ class busy_core {
   pid_t process_;
 };
 
-}  // namespace overhead
+}  // namespace support

@@ -3,9 +3,9 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-namespace overhead {
+namespace support {
 
 /// What figures depend on: processor, cores, kernel, compiler, oneTBB, penstock, and the load average now.
 nlohmann::json describe_machine();
 
-}  // namespace overhead
+}  // namespace support
