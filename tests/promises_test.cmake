@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-# cmake -DPAGE=docs/semantics.md -DLEAST=30 -DBUILD=build/dev -DCTEST=ctest -P promises_test.cmake: every test that the page
-# names exists, and every promise on it names one; there are LEAST at least, or they have not been found. A typed test,
+# cmake -DPAGE=docs/semantics.md -DLEAST=100 -DBUILD=build/dev -DCTEST=ctest -P promises_test.cmake: every test that the page
+# names exists, and every promise on it names one; there are LEAST of them at least. A typed test,
 # `Suite.Test<type>`, is named without its type (and without the `Suite/` that newer versions of CMake put in front), and so
 # is one with parameters, `Sizes/Suite.Test/7`.
 cmake_minimum_required(VERSION 3.25)

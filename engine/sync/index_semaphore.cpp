@@ -19,13 +19,13 @@ namespace {
 
 constexpr std::size_t most_indices = std::numeric_limits<std::int32_t>::max();
 
-std::size_t checked(std::size_t n) {
+}  // namespace
+
+std::size_t index_semaphore::checked(std::size_t n) {
   if (n >= 1 && n <= most_indices) return n;
   throw std::invalid_argument{"index_semaphore or resource_pool: its size must be from 1 to " +
                               std::to_string(most_indices) + ", got " + std::to_string(n)};
 }
-
-}  // namespace
 
 index_semaphore::index_semaphore(std::size_t n) : queue_{checked(n)}, waits_{std::make_unique<detail::histogram>()} {}
 
@@ -43,7 +43,7 @@ index_semaphore::~index_semaphore() {
 
 std::size_t index_semaphore::wait() {
   std::size_t const index = wait_until(detail::no_deadline);
-  if (index == detail::no_index) throw_closed();
+  if (index == detail::no_index) throw_closed(queue_.is_used_up() ? size() : 0);
   return index;
 }
 
@@ -59,11 +59,19 @@ void index_semaphore::waited(std::size_t index, std::chrono::steady_clock::time_
   waits_->record(std::chrono::steady_clock::now() - since);
 }
 
-void index_semaphore::throw_closed() const {
-  if (!queue_.is_used_up())
-    throw semaphore_closed{"index_semaphore or resource_pool: it is closed, and lends nothing more"};
-  throw semaphore_closed{"resource_pool: each of its " + std::to_string(size()) +
+void index_semaphore::throw_closed(std::size_t used_up) {
+  if (used_up == 0) throw semaphore_closed{"index_semaphore or resource_pool: it is closed, and lends nothing more"};
+  throw semaphore_closed{"resource_pool: each of its " + std::to_string(used_up) +
                          " resources has failed its health check, so there is none to lend"};
+}
+
+void index_semaphore::forget(detail::index_continuation& destroyed) noexcept {
+  if (queue_.withdraw(destroyed)) return;
+  std::fputs(
+      "penstock: a coroutine is destroyed that waits for an index_semaphore or resource_pool, and has just got what it "
+      "waits for.\n",
+      stderr);
+  std::terminate();
 }
 
 semaphore_stats index_semaphore::stats() const {

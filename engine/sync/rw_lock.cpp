@@ -4,38 +4,73 @@
 #include "engine/sync/parker.hpp"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <exception>
 #include <mutex>
+#include <span>
 #include <stdexcept>
-#include <vector>
+#include <type_traits>
+#include <utility>
 
 namespace penstock {
 
 namespace {
 
-// What this thread reads, and how often it has locked it. Seldom more than one or two, so it is looked for one by one.
 struct reading {
   rw_lock const* lock;
-  std::size_t times;
+  std::size_t times;  // it has been locked
 };
-thread_local std::vector<reading> readings;
 
-reading* reading_of(rw_lock const& lock) noexcept {
-  auto const found = std::ranges::find(readings, &lock, &reading::lock);
-  return found == readings.end() ? nullptr : &*found;
-}
+// What this thread reads. Seldom more than one or two, so it is looked for one by one, and needs no memory. Destructors of
+// static and thread_local objects may lock, too, so this one has nothing that is destroyed: its memory goes with the last
+// reading.
+class reading_list {
+ public:
+  [[nodiscard]] reading* find(rw_lock const& lock) noexcept {
+    std::span const all{data(), count_};
+    auto const found = std::ranges::find(all, &lock, &reading::lock);
+    return found == all.end() ? nullptr : &*found;
+  }
+  void add(rw_lock const& lock) {
+    if (count_ == capacity_) grow();
+    data()[count_++] = {.lock = &lock, .times = 1};
+  }
+  void remove(reading& one) noexcept {
+    one = data()[--count_];
+    if (count_ > 0 || more_ == nullptr) return;
+    delete[] std::exchange(more_, nullptr);
+    capacity_ = few;
+  }
+
+ private:
+  static constexpr std::size_t few = 4;
+
+  [[nodiscard]] reading* data() noexcept { return more_ != nullptr ? more_ : first_.data(); }
+  void grow() {
+    auto* const larger = new reading[2 * capacity_];
+    std::copy_n(data(), count_, larger);
+    delete[] std::exchange(more_, larger);
+    capacity_ *= 2;
+  }
+
+  std::array<reading, few> first_ = {};
+  reading* more_ = nullptr;  // instead, once those are not enough
+  std::size_t count_ = 0;
+  std::size_t capacity_ = few;
+};
+static_assert(std::is_trivially_destructible_v<reading_list>);
+thread_local constinit reading_list readings;
 
 // The deadline of who does not wait at all.
 constexpr auto no_wait = std::chrono::steady_clock::time_point::min();
 
 // An address that no other living thread has.
-void const* this_thread() noexcept {
-  static thread_local constinit char here = 0;
-  return &here;
-}
+void const* this_thread() noexcept { return &readings; }
 
 }  // namespace
 
@@ -45,17 +80,19 @@ struct rw_lock::waiter : detail::wait_node {
 
 // --- to write -------------------------------------------------------------------------------------------------------
 
-void rw_lock::lock() {
-  if (writer_.load(std::memory_order_relaxed) == this_thread()) {
-    throw std::logic_error{"rw_lock: lock() by the thread that writes already, which would wait for itself"};
-  }
-  (void)write_until(detail::no_deadline);
+rw_lock::~rw_lock() {
+  if (word_.load(std::memory_order_relaxed) == 0) return;
+  std::fputs("penstock: a rw_lock is destroyed that a thread has locked.\n", stderr);
+  std::terminate();
 }
+
+void rw_lock::lock() { (void)write_until(detail::no_deadline); }
 
 bool rw_lock::try_lock() { return write_until(no_wait); }
 
 bool rw_lock::write_until(std::chrono::steady_clock::time_point deadline) {
   refuse_upgrade();
+  refuse_own_writer(deadline);
   if (!enter_to_write() && !enters_by_waiting(true, deadline)) return false;
   writer_.store(this_thread(), std::memory_order_relaxed);
   return true;
@@ -70,39 +107,42 @@ void rw_lock::unlock() {
 }
 
 void rw_lock::refuse_upgrade() const {
-  if (reading_of(*this) == nullptr) return;
+  if (readings.find(*this) == nullptr) return;
   throw std::logic_error{
       "rw_lock: a thread that reads asks to write, and would wait for itself. Call unlock_shared() first, "
       "and look again at what was read; or lock() from the beginning"};
 }
 
+// Who has a deadline waits for itself until then, and gets the answer that others get.
+void rw_lock::refuse_own_writer(std::chrono::steady_clock::time_point deadline) const {
+  if (deadline != detail::no_deadline || writer_.load(std::memory_order_relaxed) != this_thread()) return;
+  throw std::logic_error{
+      "rw_lock: lock() or lock_shared() by the thread that writes already, which would wait for itself"};
+}
+
 // --- to read --------------------------------------------------------------------------------------------------------
 
-void rw_lock::lock_shared() {
-  if (writer_.load(std::memory_order_relaxed) == this_thread()) {
-    throw std::logic_error{"rw_lock: lock_shared() by the thread that writes, which would wait for itself"};
-  }
-  (void)read_until(detail::no_deadline);
-}
+void rw_lock::lock_shared() { (void)read_until(detail::no_deadline); }
 
 bool rw_lock::try_lock_shared() { return read_until(no_wait); }
 
 bool rw_lock::read_until(std::chrono::steady_clock::time_point deadline) {
-  if (reading* const mine = reading_of(*this)) {  // it must not wait behind a writer, who waits for this thread
+  refuse_own_writer(deadline);
+  if (reading* const mine = readings.find(*this)) {  // it must not wait behind a writer, who waits for this thread
     ++mine->times;
     return true;
   }
-  readings.push_back({.lock = this, .times = 1});  // before, as it may throw
+  readings.add(*this);  // before, as it may throw
   if (enter_to_read() || enters_by_waiting(false, deadline)) return true;
-  readings.pop_back();
+  readings.remove(*readings.find(*this));
   return false;
 }
 
 void rw_lock::unlock_shared() {
-  reading* const mine = reading_of(*this);
+  reading* const mine = readings.find(*this);
   if (mine == nullptr) throw std::logic_error{"rw_lock: unlock_shared() by a thread that does not read"};
   if (--mine->times > 0) return;
-  readings.erase(readings.begin() + (mine - readings.data()));
+  readings.remove(*mine);
   leave(1);
 }
 

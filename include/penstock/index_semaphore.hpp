@@ -82,7 +82,8 @@ class index_semaphore {
   explicit index_semaphore(std::size_t n);
   index_semaphore(index_semaphore const&) = delete;
   index_semaphore& operator=(index_semaphore const&) = delete;
-  /// Closes first: continuations that wait are called with none. No thread may be waiting.
+  /// Closes first: continuations that wait are called with none; where that is inside a continuation, after this one.
+  /// No thread may be waiting.
   ~index_semaphore();
 
   /// Blocks until there is an index for this caller. Throws semaphore_closed.
@@ -108,13 +109,15 @@ class index_semaphore {
 
   /// Has `continuation(std::optional<lease<std::size_t>>)` called once, with an index, or with none when the semaphore is
   /// closed: here, before this returns, if one is free; else by the thread that gives one back, while it does. In a
-  /// continuation that this thread is in already, that means right after that one. It may acquire and release; what blocks
-  /// in it holds up whoever gave the index back, and what it throws ends the program. Throws std::bad_alloc.
+  /// continuation that this thread is in already, that means right after that one, or when it waits here for an index. It
+  /// may acquire and release; what blocks in it holds up whoever gave the index back, and those to whom it gives back
+  /// itself; what it throws ends the program. Throws std::bad_alloc.
   template <class Continuation>
     requires std::invocable<Continuation&, std::optional<lease<std::size_t>>>
   ticket async_acquire(Continuation continuation);
   /// `auto index = co_await semaphore;` is acquire() in a coroutine, which is suspended instead of blocked, and goes on
-  /// where a continuation would be called. Throws semaphore_closed. It must not be destroyed while it is suspended.
+  /// where a continuation would be called. Throws semaphore_closed. One that is destroyed while it is suspended leaves the
+  /// queue; if it is about to go on just then, the program ends with a message.
   [[nodiscard]] auto operator co_await() noexcept;
 
   /// Lets nobody wait any more: those who do get none, or semaphore_closed, as do all later calls. Leases stay valid.
@@ -136,7 +139,10 @@ class index_semaphore {
   [[nodiscard]] std::size_t wait_until(std::chrono::steady_clock::time_point deadline);
   // Records it, if it waited and got one.
   void waited(std::size_t index, std::chrono::steady_clock::time_point since) noexcept;
-  [[noreturn]] void throw_closed() const;
+  // How many objects a pool had, if that is why.
+  [[noreturn]] static void throw_closed(std::size_t used_up = 0);
+  [[nodiscard]] static std::size_t checked(std::size_t n);
+  void forget(detail::index_continuation& destroyed) noexcept;
 
   detail::index_queue queue_;
   std::unique_ptr<detail::histogram> waits_;
@@ -160,6 +166,11 @@ class index_semaphore::
     : detail::index_continuation {
  public:
   explicit awaiter(index_semaphore& from) noexcept : from_{&from} {}
+  awaiter(awaiter const&) = delete;
+  awaiter& operator=(awaiter const&) = delete;
+  ~awaiter() {
+    if (suspended_) from_->forget(*this);
+  }
 
   bool await_ready() noexcept {
     index_ = from_->queue_.try_take();
@@ -171,7 +182,7 @@ class index_semaphore::
     start(from_->queue_);
   }
   [[nodiscard]] lease<std::size_t> await_resume() {
-    if (index_ == detail::no_index) from_->throw_closed();
+    if (index_ == detail::no_index) throw_closed();  // it may be gone
     return {from_->queue_, index_};
   }
 
@@ -179,7 +190,7 @@ class index_semaphore::
   void run(std::size_t index) noexcept override {
     index_ = index;
     from_->waited(index, since());
-    suspended_.resume();
+    std::exchange(suspended_, nullptr).resume();
   }
 
   index_semaphore* from_;

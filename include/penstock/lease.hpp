@@ -30,11 +30,9 @@ class [[nodiscard]] lease<std::size_t> {
   lease() = default;
   lease(lease&& other) noexcept : queue_{std::exchange(other.queue_, nullptr)}, index_{other.index_} {}
   lease& operator=(lease&& other) noexcept {
-    if (this != &other) {
-      release();
-      queue_ = std::exchange(other.queue_, nullptr);
-      index_ = other.index_;
-    }
+    lease taken{std::move(other)};  // at its end, when *this is done with, what *this held goes back
+    std::swap(queue_, taken.queue_);
+    std::swap(index_, taken.index_);
     return *this;
   }
   ~lease() { release(); }
@@ -78,11 +76,9 @@ class [[nodiscard]] lease<T&> {
   lease() = default;
   lease(lease&& other) noexcept = default;
   lease& operator=(lease&& other) noexcept {
-    if (this != &other) {
-      release();
-      index_ = std::move(other.index_);
-      pool_ = other.pool_;
-    }
+    lease taken{std::move(other)};
+    std::swap(index_, taken.index_);
+    std::swap(pool_, taken.pool_);
     return *this;
   }
   ~lease() { release(); }

@@ -40,12 +40,12 @@ class resource_pool {
 
   /// Lends these objects. Throws std::invalid_argument if there are none.
   explicit resource_pool(std::vector<T> resources, health_check healthy = {})
-      : given_{std::move(resources)}, healthy_{std::move(healthy)}, indices_{given_.size()} {}
+      : given_(std::move(resources)), healthy_{std::move(healthy)}, indices_{given_.size()} {}
   /// Lends as many as `n` objects, which `create()` makes when they are first needed: in acquire() and try_acquire(), whose
   /// caller gets what it throws, and at the first use of a lease that a continuation was called with. `create` may be called
   /// by several threads at once. T need not be movable. Throws as index_semaphore's constructor.
   resource_pool(std::size_t n, std::function<T()> create, health_check healthy = {})
-      : made_(n), create_{std::move(create)}, healthy_{std::move(healthy)}, indices_{n} {}
+      : made_(index_semaphore::checked(n)), create_{std::move(create)}, healthy_{std::move(healthy)}, indices_{n} {}
   resource_pool(resource_pool const&) = delete;
   resource_pool& operator=(resource_pool const&) = delete;
   ~resource_pool() = default;
@@ -91,19 +91,17 @@ class resource_pool {
  private:
   friend class lease<T&>;
 
+  // What create() returns needs not be movable: it is made in its place.
+  struct made_object {
+    explicit made_object(std::function<T()> const& create) : object(create()) {}
+    T object;
+  };
+
   [[nodiscard]] T& resource(std::size_t index) {
     if (made_.empty()) return given_[index];
-    std::optional<T>& made = made_[index];
-    if (!made) make(made);
-    return *made;
-  }
-  // What create() returns needs not be movable: it is made in its place.
-  void make(std::optional<T>& place) {
-    struct maker {
-      std::function<T()> const& create;
-      operator T() const { return create(); }  // NOLINT(misc-explicit-constructor)
-    };
-    place.emplace(maker{create_});
+    std::optional<made_object>& made = made_[index];
+    if (!made) made.emplace(create_);
+    return made->object;
   }
   void take_back(lease<std::size_t> index) noexcept {
     if (!healthy_ || (!made_.empty() && !made_[*index]) || is_healthy(resource(*index))) return;
@@ -135,7 +133,7 @@ class resource_pool {
 
   // One of the two is empty. An element is used by who holds its index only.
   std::vector<T> given_;
-  std::vector<std::optional<T>> made_;
+  std::vector<std::optional<made_object>> made_;
   std::function<T()> create_;
   health_check healthy_;
   index_semaphore indices_;  // last: it is destroyed first, and looks for leases that are out

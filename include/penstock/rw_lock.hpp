@@ -25,15 +25,16 @@ namespace penstock {
 /// themselves, have the order in which they came. Who gives up after a time-out leaves as if never there.
 ///
 /// SharedTimedLockable: for std::shared_lock, std::unique_lock, std::lock_guard, std::scoped_lock. A thread gives back itself
-/// what it has locked. One that reads may lock_shared() again, also while a writer waits. One that reads and asks to write,
-/// in whatever way, gets a std::logic_error, as it would wait for itself; so does one that writes and calls lock() or
-/// lock_shared().
+/// what it has locked: so it is not to be held across a `co_await`, after which another may run. One that reads may
+/// lock_shared() again, also while a writer waits. One that reads and asks to write, in whatever way, gets a
+/// std::logic_error, as it would wait for itself; so does one that writes and calls lock() or lock_shared().
 class PENSTOCK_CAPABILITY("rw_lock") rw_lock {
  public:
   rw_lock() = default;
   rw_lock(rw_lock const&) = delete;
   rw_lock& operator=(rw_lock const&) = delete;
-  ~rw_lock() = default;
+  /// Ends the program with a message if a thread has it locked.
+  ~rw_lock();
 
   // --- to write ---
 
@@ -96,6 +97,7 @@ class PENSTOCK_CAPABILITY("rw_lock") rw_lock {
   [[nodiscard]] detail::wait_node* admit_readers(std::uint32_t inside) noexcept;
   [[nodiscard]] detail::wait_node* admit_writer() noexcept;
   void refuse_upgrade() const;
+  void refuse_own_writer(std::chrono::steady_clock::time_point deadline) const;
 
   std::atomic<std::uint32_t> word_{0};
   std::atomic<void const*> writer_{nullptr};  // the thread that writes

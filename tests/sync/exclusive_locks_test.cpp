@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cmath>
 #include <cstddef>
 #include <memory>
 #include <mutex>
@@ -73,6 +74,39 @@ TYPED_TEST(ExclusiveLock, GivesUpInTimeAndLeavesNoGhost) {
   lock.unlock();
   EXPECT_TRUE(lock.try_lock());  // nobody who has left eats it
   lock.unlock();
+}
+
+// Whatever does not fit into the clock's numbers.
+TYPED_TEST(ExclusiveLock, TakesAnyTimeout) {
+  using std::chrono::steady_clock;
+  using std::chrono::system_clock;
+  TypeParam lock;
+  auto const gives_up = [&](auto const& asked) { return !elsewhere(asked); };
+  lock.lock();
+  EXPECT_TRUE(gives_up([&] { return lock.try_lock_for(-1ns); }));
+  EXPECT_TRUE(gives_up([&] { return lock.try_lock_for(std::chrono::nanoseconds::min()); }));
+  EXPECT_TRUE(gives_up([&] { return lock.try_lock_for(std::chrono::years{-400}); }));
+  EXPECT_TRUE(gives_up([&] { return lock.try_lock_for(std::chrono::duration<double>{std::nan("")}); }));
+  EXPECT_TRUE(gives_up([&] { return lock.try_lock_until(steady_clock::time_point::min()); }));
+  EXPECT_TRUE(gives_up([&] { return lock.try_lock_until(system_clock::time_point::min()); }));
+  EXPECT_TRUE(gives_up([&] { return lock.try_lock_until(std::chrono::sys_days::min()); }));
+  lock.unlock();
+
+  auto const waits = [&](auto const& asked) {
+    lock.lock();
+    std::jthread const other{[&] {
+      EXPECT_TRUE(asked());
+      lock.unlock();
+    }};
+    std::this_thread::sleep_for(1ms);  // it has come by now, mostly
+    lock.unlock();
+  };
+  waits([&] { return lock.try_lock_for(std::chrono::nanoseconds::max()); });
+  waits([&] { return lock.try_lock_for(std::chrono::hours::max()); });
+  waits([&] { return lock.try_lock_for(std::chrono::duration<double>{1e300}); });
+  waits([&] { return lock.try_lock_until(steady_clock::time_point::max()); });
+  waits([&] { return lock.try_lock_until(system_clock::time_point::max()); });
+  waits([&] { return lock.try_lock_until(std::chrono::sys_seconds::max()); });
 }
 
 TYPED_TEST(ExclusiveLock, IsHandedToWhoWaits) {

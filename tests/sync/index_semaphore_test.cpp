@@ -10,8 +10,11 @@
 #include <atomic>
 #include <chrono>
 #include <concepts>
+#include <coroutine>
 #include <cstddef>
+#include <exception>
 #include <functional>
+#include <latch>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -138,6 +141,17 @@ TEST(IndexSemaphore, ALeaseIsGivenBackOnceWhateverIsDoneWithIt) {
   second = std::move(itself);
   EXPECT_TRUE(second);
   EXPECT_EQ(indices.stats().holds, 1);
+}
+
+TEST(IndexSemaphore, ALeaseThatIsFilledWhileItIsAssignedToLosesNothing) {
+  index_semaphore first{1};
+  index_semaphore second{1};
+  auto held = first.acquire();
+  first.async_acquire([&](std::optional<index_lease> mine) { held = *std::move(mine); });
+  held = second.acquire();  // gives back the first one's, which comes right back
+  EXPECT_EQ(first.stats().holds + second.stats().holds, 1);
+  held.release();
+  EXPECT_EQ(first.stats().holds + second.stats().holds, 0);
 }
 
 TEST(IndexSemaphore, AnEmptyLeaseSaysSoWhenItIsUsed) {
@@ -290,6 +304,98 @@ TEST(IndexSemaphore, CloseEndsEveryWaitAndLeavesLeasesValid) {
   EXPECT_EQ(indices.stats().holds, 0);
   EXPECT_EQ(indices.stats().waiting, 0);
   EXPECT_EQ(indices.stats().wait.count, 0);  // nobody got one
+}
+
+TEST(IndexSemaphore, CloseLetsNoThreadWaitForAContinuation) {
+  index_semaphore indices{1};
+  auto const held = indices.acquire();
+  std::latch thread_is_back{1};
+  indices.async_acquire([&](auto) { thread_is_back.wait(); });
+  std::jthread const waits{[&] {
+    EXPECT_FALSE(indices.try_acquire_for(1h));
+    thread_is_back.count_down();
+  }};
+  wait_until_waiting(indices, 2);
+  indices.close();
+}
+
+// A coroutine that somebody else owns, and may destroy while it is suspended.
+struct owned {
+  struct promise_type {
+    owned get_return_object() noexcept { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
+    std::suspend_never initial_suspend() noexcept { return {}; }
+    std::suspend_always final_suspend() noexcept { return {}; }
+    void return_void() noexcept {}
+    void unhandled_exception() noexcept { std::terminate(); }
+  };
+  std::coroutine_handle<promise_type> handle;
+};
+
+TEST(IndexSemaphore, ACoroutineThatIsDestroyedLeavesTheQueue) {
+  index_semaphore indices{1};
+  auto held = indices.acquire();
+  auto const wait = [](index_semaphore& from) -> owned {
+    auto const mine = co_await from;
+    ADD_FAILURE() << "it went on";
+  };
+  wait(indices).handle.destroy();
+  int served = 0;
+  indices.async_acquire([&](auto) { ++served; });
+  EXPECT_EQ(indices.stats().waiting, 1);
+  held.release();
+  EXPECT_EQ(served, 1);
+  EXPECT_TRUE(indices.try_acquire());
+}
+
+TEST(IndexSemaphoreDeathTest, ACoroutineDestroyedWhenItIsAboutToGoOnEndsTheProgram) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      {
+        index_semaphore outer{1};
+        index_semaphore indices{1};
+        auto held = indices.acquire();
+        auto const waiting = [](index_semaphore& from) -> owned { (void)co_await from; }(indices);
+        outer.async_acquire([&](auto) {
+          held.release();  // it goes on after this
+          waiting.handle.destroy();
+        });
+      },
+      "has just got what it");
+}
+
+TEST(IndexSemaphore, MayBeClosedAndDestroyedInAContinuation) {
+  index_semaphore outer{1};
+  auto indices = std::make_unique<index_semaphore>(1);
+  auto held = indices->acquire();
+  int ended = 0;
+  indices->async_acquire([&](std::optional<index_lease> const& mine) { ended += mine ? 100 : 1; });
+  [](index_semaphore& from, int& count) -> penstock::test::detached {
+    EXPECT_THROW((void)co_await from, penstock::semaphore_closed);
+    ++count;
+  }(*indices, ended);
+  outer.async_acquire([&](auto) {
+    indices->close();
+    held.release();
+    indices.reset();
+    EXPECT_EQ(ended, 0);
+  });
+  EXPECT_EQ(ended, 2);
+}
+
+// What a continuation hands on goes to a continuation that comes after it, unless it waits for it.
+TEST(IndexSemaphore, AContinuationMayWaitForWhatItHasHandedOn) {
+  index_semaphore outer{1};
+  index_semaphore indices{1};
+  auto held = indices.acquire();
+  std::vector<int> order;
+  indices.async_acquire([&](auto) { order.push_back(1); });
+  outer.async_acquire([&](auto) {
+    held.release();
+    order.push_back(0);
+    auto const again = indices.acquire();
+    order.push_back(2);
+  });
+  EXPECT_THAT(order, ElementsAre(0, 1, 2));
 }
 
 TEST(IndexSemaphore, AClosedOneLendsNothingMore) {

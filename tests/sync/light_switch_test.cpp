@@ -176,4 +176,24 @@ TEST(LightSwitchOfAnyLock, IsAsBeforeWhenItsLockThrows) {
   EXPECT_EQ(room.count(), 1);
 }
 
+// One that tells until when it was asked to wait.
+struct deadline_lock : semaphore_lock {
+  [[nodiscard]] bool try_lock_until(std::chrono::steady_clock::time_point deadline) {
+    asked = deadline;
+    return false;
+  }
+  std::chrono::steady_clock::time_point asked;
+};
+
+TEST(LightSwitchOfAnyLock, HasOneDeadlineForAllOfACall) {
+  deadline_lock occupied;
+  light_switch room{occupied};
+  occupied.lock();
+  auto const deadline = std::chrono::steady_clock::now() + 1h;
+  EXPECT_FALSE(room.try_lock_until(deadline));
+  EXPECT_EQ(occupied.asked, deadline);
+  EXPECT_EQ(room.waiting(), 0);
+  occupied.unlock();
+}
+
 }  // namespace

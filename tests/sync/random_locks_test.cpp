@@ -223,6 +223,7 @@ TEST_P(RandomIndexSemaphore, EveryIndexHasOneHolderAndEveryRequestOneAnswer) {
     auto& semaphore = world->semaphore;
     std::atomic<int> asked = 0;
     std::atomic<int> cancelled = 0;
+    std::atomic<int> until_closed = seed % 3 == 2 ? threads * steps / 2 : 0;  // in the middle of it all
     {
       std::jthread const releases{[&](std::stop_token const& end) {  // so that no thread waits for what was put aside
         while (!end.stop_requested()) {
@@ -231,9 +232,13 @@ TEST_P(RandomIndexSemaphore, EveryIndexHasOneHolderAndEveryRequestOneAnswer) {
         }
       }};
       run_crowd(seed, [&](dice& random, int) {
+        if (--until_closed == 0) semaphore.close();
         bool const put_aside = roll(random, 2) == 0;
         switch (roll(random, 7)) {
-          case 0: return world->got(semaphore.acquire(), put_aside);
+          case 0: try { world->got(semaphore.acquire(), put_aside);
+            } catch (penstock::semaphore_closed const&) {
+            }
+            return;
           case 1:
             if (auto mine = semaphore.try_acquire()) world->got(*std::move(mine), put_aside);
             return;

@@ -7,9 +7,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <any>
 #include <atomic>
 #include <chrono>
 #include <concepts>
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -63,6 +65,15 @@ TEST(ResourcePool, TakesObjectsThatCannotBeCopied) {
   EXPECT_EQ(**pool.acquire(), 7);
 }
 
+// It converts from everything, a std::vector and a std::function too.
+TEST(ResourcePool, TakesObjectsThatConvertFromAnything) {
+  resource_pool<std::any> given{std::vector<std::any>{1, 2, 3}};
+  EXPECT_EQ(given.size(), 3);
+  EXPECT_EQ(std::any_cast<int>(*given.acquire()), 1);
+  resource_pool<std::any> made{2, [] { return std::any{7}; }};
+  EXPECT_EQ(std::any_cast<int>(*made.acquire()), 7);
+}
+
 TEST(ResourcePool, RefusesToHaveNoObjects) {
   try {
     resource_pool<int> const none{std::vector<int>{}};
@@ -70,6 +81,7 @@ TEST(ResourcePool, RefusesToHaveNoObjects) {
   } catch (std::invalid_argument const& error) {
     EXPECT_THAT(error.what(), HasSubstr("resource_pool"));
   }
+  EXPECT_THROW((resource_pool<int>{static_cast<std::size_t>(-1), [] { return 1; }}), std::invalid_argument);
 }
 
 TEST(ResourcePool, ALeaseMovesAndIsGivenBackOnce) {
@@ -138,6 +150,31 @@ TEST(ResourcePool, WhatCreateThrowsReachesWhoAcquiresAndLosesNothing) {
   EXPECT_EQ(*pool.acquire(), 7);
 }
 
+TEST(ResourcePool, WhatCreateThrowsIsNothingToCheckTheHealthOf) {
+  int checked = 0;
+  resource_pool<int> pool{1, []() -> int { throw std::runtime_error{"no route to host"}; },
+                          [&](int) { return ++checked > 0; }};
+  EXPECT_THROW((void)pool.acquire(), std::runtime_error);
+  pool.async_acquire([](std::optional<lease<int&>> const&) {});
+  EXPECT_EQ(checked, 0);
+  EXPECT_EQ(pool.stats().holds, 0);
+}
+
+TEST(ResourcePool, AnObjectIsCheckedAlsoWhenItsLeaseIsAssignedTo) {
+  resource_pool<int> pool{std::vector<int>{1, 2}, [](int each) { return each != 0; }};
+  auto mine = pool.acquire();
+  lease<int&>& itself = mine;
+  mine = std::move(itself);
+  EXPECT_EQ(*mine, 1);
+  *mine = 0;
+  mine = pool.acquire();
+  EXPECT_EQ(*mine, 2);
+  EXPECT_FALSE(pool.try_acquire());  // the first one has failed
+  mine = lease<int&>{};
+  EXPECT_EQ(pool.stats().holds, 0);
+  EXPECT_EQ(**pool.try_acquire(), 2);
+}
+
 TEST(ResourcePool, AnObjectThatFailsItsHealthCheckIsMadeAnew) {
   int made = 0;
   resource_pool<connection> pool{1, [&] { return connection{made++}; },
@@ -158,6 +195,7 @@ TEST(ResourcePool, AnObjectThatFailsItsHealthCheckIsNeverLentAgain) {
   *pool.acquire() = 0;
   EXPECT_EQ(*pool.acquire(), 2);
   EXPECT_EQ(pool.stats().holds, 0);
+  EXPECT_EQ(pool.stats().high_water, 1);  // what has failed is not out
   *pool.acquire() = -1;
   auto last = pool.acquire();
   EXPECT_EQ(*last, 3);

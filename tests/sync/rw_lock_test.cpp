@@ -234,4 +234,73 @@ TEST(RwLock, ManyCanBeReadAtOnce) {
   for (auto& each : locks) each.unlock();
 }
 
+TEST(RwLock, ATimedReaderWaitsForTheWriter) {
+  rw_lock lock;
+  lock.lock();
+  std::jthread const reader{[&] {
+    EXPECT_TRUE(lock.try_lock_shared_for(1h));
+    lock.unlock_shared();
+  }};
+  wait_until_waiting(lock, 1);
+  lock.unlock();
+}
+
+TEST(RwLock, AWriterThatGivesUpLetsNoReaderPastTheNextWriter) {
+  rw_lock lock;
+  std::vector<std::string> order;  // guarded by lock
+  lock.lock_shared();
+  std::jthread gives_up{[&] { EXPECT_FALSE(lock.try_lock_for(50ms)); }};
+  wait_until_waiting(lock, 1);
+  std::jthread writer{[&] {
+    std::lock_guard const mine{lock};
+    order.emplace_back("writer");
+  }};
+  wait_until_waiting(lock, 2);
+  std::jthread reader{[&] {
+    std::shared_lock const mine{lock};
+    order.emplace_back("reader");
+  }};
+  wait_until_waiting(lock, 3);
+  gives_up.join();
+  EXPECT_EQ(lock.waiting(), 2);
+  lock.unlock_shared();
+  writer.join();
+  reader.join();
+  EXPECT_THAT(order, ElementsAre("writer", "reader"));
+}
+
+// As a registry does that is destroyed with its thread, or with the program.
+TEST(RwLock, MayBeReadInDestructorsAtTheEndOfAThread) {
+  struct reads_late {
+    explicit reads_late(rw_lock& read) : lock{read} {}
+    reads_late(reads_late const&) = delete;
+    reads_late& operator=(reads_late const&) = delete;
+    ~reads_late() {
+      std::shared_lock const mine{lock};
+      EXPECT_THROW((void)lock.try_lock(), std::logic_error);
+    }
+    rw_lock& lock;
+  };
+  rw_lock lock;
+  std::jthread{[&] {
+    thread_local reads_late const late{lock};
+    std::vector<rw_lock> many(50);
+    for (auto& each : many) each.lock_shared();
+    for (auto& each : many) each.unlock_shared();
+    std::shared_lock const mine{lock};
+  }}.join();
+  EXPECT_TRUE(lock.try_lock());
+  lock.unlock();
+}
+
+TEST(RwLockDeathTest, OneThatIsDestroyedWhileItIsLockedEndsTheProgram) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  EXPECT_DEATH(
+      {
+        rw_lock lock;
+        lock.lock_shared();
+      },
+      "rw_lock is destroyed");
+}
+
 }  // namespace

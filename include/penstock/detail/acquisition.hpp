@@ -25,8 +25,12 @@ class index_continuation : public index_waiter {
     if (std::size_t const index = from.try_take(); index != no_index) return ended(*this, index);
     since_ = std::chrono::steady_clock::now();
     index_queue::answer const answer = from.take_or_wait(*this);  // if it waits, it may have run and be gone by now
-    if (answer.how != index_queue::arrival::waits) ended(*this, answer.index);
+    if (answer.how == index_queue::arrival::waits) return;
+    if (answer.how == index_queue::arrival::taken) since_ = {};
+    ended(*this, answer.index);
   }
+  /// Runs what has been put off because this thread is inside one of them already; no others.
+  static void run_those_of_this_thread() noexcept;
 
  protected:
   ~index_continuation() = default;

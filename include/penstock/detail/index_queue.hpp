@@ -30,7 +30,9 @@ struct index_waiter : wait_node {
 ///
 /// While nobody waits, up to 63 indices are the bits of one word, and taking or giving back is one compare-exchange on it.
 /// When none is free, the first to wait sets the word's highest bit, which sends everybody else to the mutex, until the
-/// last has gone. With more indices, and once closed, that bit is always set.
+/// last has gone. With more indices, once one is retired, and once closed, that bit is always set.
+///
+/// The order of arrival is that in which waiters get the mutex.
 ///
 /// Thread-safe. Takes for granted that an index is given back by its holder only. Who gives one back touches nothing of
 /// the queue once the index may be seen by another: that one may destroy the queue.
@@ -51,7 +53,7 @@ class index_queue {
     }
     return free == 0 ? no_index : try_take_queued();
   }
-  /// Gives one back; false, and nothing else, when it was not held.
+  /// Gives one back; false, and nothing else, when it is free and nobody waits.
   bool give_back(std::size_t index) noexcept {
     std::uint64_t free = word_.load(std::memory_order_relaxed);
     while ((free & queued) == 0) {
@@ -60,7 +62,8 @@ class index_queue {
       if (word_.compare_exchange_weak(free, free | bit, std::memory_order_release, std::memory_order_relaxed))
         return true;
     }
-    return give_back_queued(index);
+    give_back_queued(index);
+    return true;
   }
 
   enum class arrival : std::uint8_t { taken, waits, granted, closed, timed_out };
@@ -86,7 +89,7 @@ class index_queue {
   struct counts {
     std::size_t held;
     std::size_t waiting;
-    std::size_t most_held;  // at once, retired ones included
+    std::size_t most_held;  // at once
   };
   [[nodiscard]] counts count() const noexcept;
 
@@ -94,19 +97,29 @@ class index_queue {
   static constexpr std::uint64_t queued = std::uint64_t{1} << 63U;
   static constexpr std::size_t most_in_word = 63;
 
-  // The lowest free index is handed out, so all below it are held: there have never been more at once than the highest says.
+  // The lowest free index is handed out, so all below it are held, if none is retired: the highest tells how many at once.
   std::size_t handed_out(std::size_t index) noexcept {
-    std::size_t most = most_held_.load(std::memory_order_relaxed);
-    while (index >= most && !most_held_.compare_exchange_weak(most, index + 1, std::memory_order_relaxed)) {
-    }
+    note_held(index + 1);
     return index;
   }
+  void note_held(std::size_t held) noexcept {
+    std::size_t most = most_held_.load(std::memory_order_relaxed);
+    while (held > most && !most_held_.compare_exchange_weak(most, held, std::memory_order_relaxed)) {
+    }
+  }
   [[nodiscard]] std::size_t try_take_queued() noexcept;
-  bool give_back_queued(std::size_t index) noexcept;
+  void give_back_queued(std::size_t index) noexcept;
   [[nodiscard]] std::size_t take_free() noexcept;
   void put_free(std::size_t index) noexcept;
-  [[nodiscard]] bool is_free(std::size_t index) const noexcept;
+  [[nodiscard]] std::size_t held() const noexcept;
   void one_has_left() noexcept;
+  void stay_queued() noexcept;
+  struct leaving {
+    wait_node* threads;
+    wait_node* others;
+  };
+  [[nodiscard]] leaving close_locked() noexcept;
+  static void end(leaving const& all) noexcept;
 
   std::atomic<std::uint64_t> word_;  // the free ones, if all fit; its highest bit: somebody waits, or all have to lock
   std::atomic<std::size_t> most_held_{0};
@@ -116,8 +129,10 @@ class index_queue {
   wait_list<index_waiter> waiting_;
   std::size_t retired_ = 0;
   bool closed_ = false;
+  bool stays_queued_ = false;
   std::vector<std::uint64_t> free_;  // with more than fit into the word; a bit each
   std::size_t free_from_ = 0;        // no element of free_ below has a bit
+  std::size_t free_count_ = 0;       // bits in free_
 };
 
 }  // namespace penstock::detail

@@ -13,7 +13,7 @@ struct wait_node {
   bool is_listed = false;
 };
 
-/// Who waits, in the order of arrival. Owns nothing, allocates nothing; everything in constant time. Not thread-safe: a
+/// Who waits, in the order of arrival. Owns nothing, allocates nothing; all but take_all() in constant time. Not thread-safe: a
 /// lock of its owner guards it, and the fields of its nodes. `Node` derives from wait_node.
 template <class Node>
 class wait_list {
