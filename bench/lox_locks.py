@@ -5,6 +5,7 @@ Prints one JSON document: {"python", "lox", "records"}, a record {"bench", "impl
 figure; the names of benches and figures, and what is measured, are those of bench/locks. Rows take turns. `--quick`
 measures less. Needs lox 1.x. `build/release/bench/locks --python PYTHON` calls it.
 """
+import ctypes
 import math
 import sys
 import threading
@@ -114,7 +115,8 @@ def percentile(ordered, part):
 
 
 def waits(threads, slots, hold, holds):
-    """FIGURES of threads that hold a slot, asleep, and come back at once."""
+    """FIGURES of threads that hold a slot, asleep, and come back at once; woken as precisely as those of holding.hpp."""
+    ctypes.CDLL(None).prctl(29, ctypes.c_ulong(1_000))  # PR_SET_TIMERSLACK
     free = lox.IndexSemaphore(slots)
     held_by = [False] * slots
     waited, held = [[] for _ in range(threads)], [0.0] * threads

@@ -6,6 +6,8 @@
 #include "bench/locks/measurement.hpp"
 #include "bench/support/figures.hpp"
 
+#include <sys/prctl.h>
+
 #include <algorithm>
 #include <atomic>
 #include <barrier>
@@ -106,7 +108,8 @@ inline double percentile(support::figures const& sorted, double part) {
   return sorted[std::max<std::size_t>(rank, 1) - 1];
 }
 
-/// The wait_figures of threads that hold a slot, asleep, and come back at once.
+/// The wait_figures of threads that hold a slot, asleep, and come back at once. They ask to be woken within a microsecond
+/// of the time; else the kernel takes 50.
 template <class Subject>
 support::figures waits(conditions const& asked) {
   using clock = std::chrono::steady_clock;
@@ -117,6 +120,7 @@ support::figures waits(conditions const& asked) {
     clock::duration held{0};
     std::vector<clock::duration> waited;
   };
+  prctl(PR_SET_TIMERSLACK, 1'000UL);  // the threads inherit it
   Subject subject{asked.slots};
   holders inside{asked.slots};
   std::vector<log> logs(asked.threads);
