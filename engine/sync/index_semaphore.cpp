@@ -49,6 +49,7 @@ std::size_t index_semaphore::wait() {
 
 std::size_t index_semaphore::wait_until(std::chrono::steady_clock::time_point deadline) {
   auto const start = std::chrono::steady_clock::now();
+  detail::index_continuation::run_those_of_this_thread();  // they may have to give back what this thread waits for
   detail::index_queue::answer const answer = queue_.take(deadline);
   if (answer.how == detail::index_queue::arrival::granted) waited(answer.index, start);
   return answer.index;

@@ -15,4 +15,11 @@ void wait_until_waiting(auto const& lock, std::size_t count) {
   while (waiting() != count) std::this_thread::yield();
 }
 
+/// What another thread gets that asks.
+bool elsewhere(auto const& asked) {
+  bool got = false;
+  std::jthread{[&] { got = asked(); }}.join();
+  return got;
+}
+
 }  // namespace penstock::test

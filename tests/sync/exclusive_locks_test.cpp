@@ -18,6 +18,7 @@
 #include <vector>
 
 using namespace std::chrono_literals;
+using penstock::test::elsewhere;
 using penstock::test::wait_until_waiting;
 
 namespace {
@@ -26,13 +27,6 @@ template <class Lock>
 class ExclusiveLock : public testing::Test {};
 using exclusive_locks = testing::Types<penstock::unowned_mutex, penstock::queue_lock, penstock::rw_lock>;
 TYPED_TEST_SUITE(ExclusiveLock, exclusive_locks);
-
-// What another thread gets.
-bool elsewhere(auto const& asked) {
-  bool got = false;
-  std::jthread{[&] { got = asked(); }}.join();
-  return got;
-}
 
 TYPED_TEST(ExclusiveLock, IsOneForTheStandardsGuards) {
   TypeParam lock;

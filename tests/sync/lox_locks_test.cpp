@@ -36,6 +36,7 @@ using penstock::queue_lock;
 using penstock::rw_lock;
 using penstock::thread_stage;
 using penstock::unowned_mutex;
+using penstock::test::elsewhere;
 using penstock::test::wait_until_waiting;
 using testing::Each;
 using testing::ElementsAre;
@@ -43,13 +44,6 @@ using testing::SizeIs;
 using index_lease = penstock::lease<std::size_t>;
 
 namespace {
-
-// What another thread gets.
-bool elsewhere(auto const& asked) {
-  bool got = false;
-  std::jthread{[&] { got = asked(); }}.join();
-  return got;
-}
 
 // --- IndexSemaphore -------------------------------------------------------------------------------------------------
 

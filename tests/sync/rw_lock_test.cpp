@@ -19,6 +19,7 @@
 
 using namespace std::chrono_literals;
 using penstock::rw_lock;
+using penstock::test::elsewhere;
 using penstock::test::wait_until_waiting;
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -26,12 +27,10 @@ using testing::HasSubstr;
 namespace {
 
 bool others_may_read(rw_lock& lock) {
-  bool may = false;
-  std::jthread{[&] {
+  return elsewhere([&] {
     std::shared_lock const mine{lock, std::try_to_lock};
-    may = mine.owns_lock();
-  }}.join();
-  return may;
+    return mine.owns_lock();
+  });
 }
 
 TEST(RwLock, ManyReadAtOnceAndOneWritesAlone) {

@@ -9,8 +9,8 @@ namespace penstock::detail {
 /// What a wait without a time-out has as its deadline.
 inline constexpr std::chrono::steady_clock::time_point no_deadline = std::chrono::steady_clock::time_point::max();
 
-/// A longer wait has no deadline. Short enough to be added to any time of steady_clock.
-inline constexpr std::chrono::duration<double> longest_wait = std::chrono::years{100};
+/// A longer one is no deadline. Short enough to be added to any time of steady_clock.
+inline constexpr std::chrono::duration<double> longest_timeout = std::chrono::years{100};
 
 /// When a wait that starts now and lasts `timeout` is over: now, of one that is not positive.
 template <class Rep, class Period>
@@ -19,7 +19,7 @@ template <class Rep, class Period>
   clock::time_point const now = clock::now();
   std::chrono::duration<double> const seconds = timeout;  // which does not overflow
   if (!(seconds.count() > 0)) return now;                 // what is not a number, too
-  if (seconds >= longest_wait) return no_deadline;
+  if (seconds >= longest_timeout) return no_deadline;
   return now + std::chrono::ceil<clock::duration>(timeout);
 }
 
@@ -33,7 +33,7 @@ template <class Clock, class Duration>
     using seconds = std::chrono::duration<double>;
     auto const now = Clock::now();
     seconds const left = seconds{deadline.time_since_epoch()} - seconds{now.time_since_epoch()};
-    if (left < -longest_wait || left > longest_wait) return deadline_after(left);  // the difference may not fit
+    if (left < -longest_timeout || left > longest_timeout) return deadline_after(left);  // the difference may not fit
     return deadline_after(deadline - now);
   }
 }
