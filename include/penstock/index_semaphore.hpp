@@ -109,7 +109,7 @@ class index_semaphore {
 
   /// Has `continuation(std::optional<lease<std::size_t>>)` called once, with an index, or with none when the semaphore is
   /// closed: here, before this returns, if one is free; else by the thread that gives one back, while it does. In a
-  /// continuation that this thread is in already, that means right after that one, or when it waits here for an index. It
+  /// continuation that this thread is in already, that means right after that one, or when it waits for an index. It
   /// may acquire and release; what blocks in it holds up whoever gave the index back, and those to whom it gives back
   /// itself; what it throws ends the program. Throws std::bad_alloc.
   template <class Continuation>

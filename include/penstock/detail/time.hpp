@@ -9,7 +9,7 @@ namespace penstock::detail {
 /// What a wait without a time-out has as its deadline.
 inline constexpr std::chrono::steady_clock::time_point no_deadline = std::chrono::steady_clock::time_point::max();
 
-/// A longer one is no deadline. Short enough to be added to any time of steady_clock.
+/// A longer time-out counts as none. Short enough to be added to any time of steady_clock.
 inline constexpr std::chrono::duration<double> longest_timeout = std::chrono::years{100};
 
 /// When a wait that starts now and lasts `timeout` is over: now, of one that is not positive.
