@@ -14,50 +14,34 @@
 namespace locks {
 namespace {
 
-template <class Lock>
-class exclusive {
+template <class Lock, class Guard, bool LetsManyIn>
+class guarded {
  public:
-  static constexpr bool is_shared = false;
+  static constexpr bool is_shared = LetsManyIn;
 
-  explicit exclusive(std::size_t) {}
+  explicit guarded(std::size_t) {}
   void hold(auto const& body) {
-    std::lock_guard const locked{lock_};
+    Guard const locked{lock_};
     body(0);
   }
 
  private:
   Lock lock_;
 };
-
 template <class Lock>
-class reading {
- public:
-  static constexpr bool is_shared = true;
+using exclusive = guarded<Lock, std::lock_guard<Lock>, false>;
+template <class Lock>
+using reading = guarded<Lock, std::shared_lock<Lock>, true>;
 
-  explicit reading(std::size_t) {}
-  void hold(auto const& body) {
-    std::shared_lock const locked{lock_};
-    body(0);
-  }
+// With its lock.
+struct room_of_its_own {
+  void lock() { room.lock(); }
+  void unlock() { room.unlock(); }
 
- private:
-  Lock lock_;
+  penstock::unowned_mutex occupied;
+  penstock::light_switch<penstock::unowned_mutex> room{occupied};
 };
-
-class light_switch {
- public:
-  static constexpr bool is_shared = true;
-
-  explicit light_switch(std::size_t) {}
-  void hold(auto const& body) {
-    std::lock_guard const inside{room_};
-    body(0);
-  }
-
- private:
-  penstock::unowned_mutex occupied_;
-  penstock::light_switch<penstock::unowned_mutex> room_{occupied_};
-};
+using light_switch = guarded<room_of_its_own, std::lock_guard<room_of_its_own>, true>;
 
 }  // namespace
 
