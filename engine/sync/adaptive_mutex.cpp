@@ -14,14 +14,9 @@ bool adaptive_mutex::lock_contended(std::chrono::steady_clock::time_point deadli
     if (state_.load(std::memory_order_relaxed) == free && try_lock()) return true;
     spin_pause();
   }
-  bool const is_timed = deadline != no_deadline;
   while (state_.exchange(held_with_sleepers, std::memory_order_acquire) != free) {
-    if (!is_timed) {
-      futex_wait(state_, held_with_sleepers);
-      continue;
-    }
     // Given up, the state still tells of a sleeper: the next to unlock wakes nobody, or another one, for nothing.
-    if (std::chrono::steady_clock::now() >= deadline) return false;
+    if (has_passed(deadline)) return false;
     futex_wait(state_, held_with_sleepers, deadline);
   }
   return true;

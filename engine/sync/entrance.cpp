@@ -11,7 +11,7 @@ namespace penstock::detail {
 
 struct entrance::waiter : wait_node {
   parker thread;
-  entry how = entry::timed_out;
+  entry how = entry::inside;
 
   void end(entry as) noexcept {
     how = as;
@@ -24,13 +24,11 @@ entrance::entry entrance::wait(std::unique_lock<adaptive_mutex>& lock,
   waiter self;
   waiting_.push_back(self);
   lock.unlock();
-  if (!self.thread.wait_until(deadline)) {
-    lock.lock();
-    if (waiting_.remove(self)) return entry::timed_out;
-    lock.unlock();
-    self.thread.wait();  // somebody has taken it out, and is about to wake it
-  }
-  return self.how;
+  bool const has_ended = self.thread.wait_until(deadline, [&] {
+    std::lock_guard const again{mutex_};
+    return waiting_.remove(self);
+  });
+  return has_ended ? self.how : entry::timed_out;
 }
 
 void entrance::led() noexcept {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <penstock/detail/time.hpp>
+
 #include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -26,13 +28,18 @@ inline void futex_wait(futex_word const& word, std::uint32_t expected, std::chro
   timespec const relative{.tv_sec = 0, .tv_nsec = most.count()};
   (void)::syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, expected, &relative, nullptr, 0);
 }
-/// The same, until `deadline` at the latest; one that does not fit into the clock is none.
+/// The same, until `deadline` at the latest.
 inline void futex_wait(futex_word const& word, std::uint32_t expected,
                        std::chrono::steady_clock::time_point deadline) noexcept {
+  if (deadline == no_deadline) return futex_wait(word, expected);  // the kernel sets no timer then
   auto const since_boot = std::max(deadline.time_since_epoch(), std::chrono::steady_clock::duration::zero());
   auto const seconds = std::chrono::floor<std::chrono::seconds>(since_boot);
   timespec const absolute{.tv_sec = seconds.count(), .tv_nsec = std::chrono::nanoseconds{since_boot - seconds}.count()};
   (void)::syscall(SYS_futex, &word, FUTEX_WAIT_BITSET_PRIVATE, expected, &absolute, nullptr, FUTEX_BITSET_MATCH_ANY);
+}
+/// Whether a wait until `deadline` is over. Does not look at the clock when there is none.
+[[nodiscard]] inline bool has_passed(std::chrono::steady_clock::time_point deadline) noexcept {
+  return deadline != no_deadline && std::chrono::steady_clock::now() >= deadline;
 }
 /// Wakes one thread that sleeps on the word with this address. Does not look at the word: it may be gone, or another one.
 inline void futex_wake(futex_word const* address) noexcept {

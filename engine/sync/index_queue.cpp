@@ -212,10 +212,7 @@ index_queue::counts index_queue::count() const noexcept {
 index_queue::answer index_queue::take(std::chrono::steady_clock::time_point deadline) noexcept {
   blocked_thread self;
   if (answer const at_once = take_or_wait(self); at_once.how != arrival::waits) return at_once;
-  if (!self.thread.wait_until(deadline)) {
-    if (withdraw(self)) return {arrival::timed_out};
-    self.thread.wait();  // somebody has taken it out of the queue, and is about to wake it
-  }
+  if (!self.thread.wait_until(deadline, [&] { return withdraw(self); })) return {arrival::timed_out};
   return self.index == no_index ? answer{arrival::closed} : answer{arrival::granted, self.index};
 }
 

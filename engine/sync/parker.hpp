@@ -22,18 +22,10 @@ class parker {
     futex_word const* const address = &state_;
     if (state_.exchange(woken, std::memory_order_acq_rel) == sleeps) futex_wake(address);
   }
-  void wait() noexcept {
-    if (!fall_asleep()) return;
-    while (!is_woken()) futex_wait(state_, sleeps);
-  }
-  /// Whether it was woken; false at the deadline.
-  [[nodiscard]] bool wait_until(std::chrono::steady_clock::time_point deadline) noexcept {
-    if (!fall_asleep()) return true;
-    while (!is_woken()) {
-      if (std::chrono::steady_clock::now() >= deadline) return false;
-      futex_wait(state_, sleeps, deadline);
-    }
-    return true;
+  /// Whether it was woken. At the deadline it gives up, if `withdraw()` says that now nobody will wake it; if somebody has
+  /// taken it out of the list already, and is about to, it waits for that.
+  [[nodiscard]] bool wait_until(std::chrono::steady_clock::time_point deadline, auto const& withdraw) noexcept {
+    return sleeps_until(deadline) || (!withdraw() && sleeps_until(no_deadline));
   }
 
  private:
@@ -42,6 +34,15 @@ class parker {
   static constexpr std::uint32_t woken = 2;
   static constexpr int most_spins = 64;  // about what going to sleep costs
 
+  // Whether it was woken; false at the deadline.
+  [[nodiscard]] bool sleeps_until(std::chrono::steady_clock::time_point deadline) noexcept {
+    if (!fall_asleep()) return true;
+    while (!is_woken()) {
+      if (has_passed(deadline)) return false;
+      futex_wait(state_, sleeps, deadline);
+    }
+    return true;
+  }
   [[nodiscard]] bool is_woken() const noexcept { return state_.load(std::memory_order_acquire) == woken; }
   // False when it is woken already.
   [[nodiscard]] bool fall_asleep() noexcept {

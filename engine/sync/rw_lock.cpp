@@ -192,10 +192,7 @@ bool rw_lock::enters_by_waiting(bool to_write, std::chrono::steady_clock::time_p
     }
     (to_write ? writers_ : readers_).push_back(self);
   }
-  if (self.thread.wait_until(deadline)) return true;
-  if (give_up(self, to_write)) return false;
-  self.thread.wait();  // somebody has taken it out of its list, and is about to wake it
-  return true;
+  return self.thread.wait_until(deadline, [&] { return give_up(self, to_write); });
 }
 
 // Whether somebody waits; else it is to leave as if nobody had.
